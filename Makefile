@@ -6,11 +6,12 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 DATA_DIR ?= ./data
+CONSOLE ?=
 ROUNDS ?= 50
 WATCH_ROUNDS ?= 200
 SEEDS ?= 1000
 HOURS ?=
-SCENARIO ?= local
+SCENARIO ?= both
 FUZZ_SECONDS ?= 10
 MINUTES ?= 30
 SOAK_RATE ?= 2000
@@ -18,13 +19,13 @@ CANARY_SEEDS ?= 2000
 PYTHON := .venv/bin/python
 BINARY := .build/release/profiled
 
-.PHONY: format lint help run demo test build deps test-deps proto check-generated unit clients bench bench-snapshot bench-replay bench-projects bench-keys bench-watch bench-scans bench-export bench-import isolation-timing key-churn-test sanitize fuzz fuzz-deps kill-test history-test power-cut-test crash-state-test file-fault-test network-fault-test rolling-restart-test race-test soak-test watch-kill-test model-test disk-full-test snapshot-kill-test slow-disk-test resource-test snapshot-damage-test log-damage-test snapshot-crash-test simulate simulate-canaries clean
+.PHONY: format lint help run demo test build deps test-deps proto check-generated unit clients bench bench-snapshot bench-replay bench-projects bench-keys bench-watch bench-scans bench-export bench-import isolation-timing key-churn-test sanitize fuzz fuzz-deps kill-test history-test power-cut-test crash-state-test file-fault-test network-fault-test rolling-restart-test race-test soak-test watch-kill-test model-test disk-full-test snapshot-kill-test slow-disk-test resource-test snapshot-damage-test log-damage-test snapshot-crash-test simulate simulate-canaries deb deb-deps deb-test sbom clean build-tls bench-check bench-record bench-peers peer-deps
 
 help: ## lists the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
 
-run: deps build ## installs what is missing, builds, starts the service on ./data (DATA_DIR)
-	exec $(BINARY) --data-dir $(DATA_DIR)
+run: deps build ## installs what is missing, builds, starts the service on ./data (DATA_DIR; CONSOLE=127.0.0.1:9465: with the profile page)
+	exec $(BINARY) --data-dir $(DATA_DIR) $(if $(CONSOLE),--console-listen $(CONSOLE))
 
 test: deps test-deps ## installs what is missing, builds, then every test
 	scripts/test.sh
@@ -36,12 +37,21 @@ demo: deps build ## imports a shop of 500 people, shows three, kills the service
 build: deps ## release build of profiled, profilectl and profile-bench
 	swift build -c release
 
+build-tls: deps ## the same with TLS, by OpenSSL 3, in .build/tls/release
+	@scripts/install.sh libssl-dev
+	swift build -c release --traits TLS --scratch-path .build/tls --product profiled
+	swift build -c release --traits TLS --scratch-path .build/tls --product profilectl
+	swift build -c release --traits TLS --scratch-path .build/tls --product profile-bench
+
 deps: ## libraries that the default build needs
 	@scripts/install.sh libnghttp2-dev libprotobuf-c-dev pkg-config
 
-test-deps: ## programs and the Python environment that the tests need
+test-deps: deb-deps ## programs and the Python environment that the tests need
 	@scripts/install.sh gcc python3-venv nghttp2-client curl strace e2fsprogs protobuf-c-compiler protobuf-compiler libprotobuf-dev
+	@scripts/install.sh chromium chromium-driver fonts-dejavu-core
+	@scripts/install.sh libssl-dev openssl valgrind lintian groff systemd zsh
 	@scripts/python-environment.sh
+	@scripts/promtool.sh
 
 proto: ## makes Generated/ anew from Protos/
 	@scripts/install.sh protobuf-c-compiler protobuf-compiler libprotobuf-dev
@@ -62,6 +72,9 @@ unit: deps ## unit tests alone
 
 clients: deps test-deps build ## real clients against the real binary
 	PROFILED=$(CURDIR)/$(BINARY) $(PYTHON) -m pytest Tests/clients -q
+
+tls-test: deps test-deps build-tls ## the build with TLS, its clients and probes (S1, S2)
+	PROFILED=$(CURDIR)/.build/tls/release/profiled $(PYTHON) -m pytest Tests/clients/test_tls.py Tests/clients/test_mutual_tls.py -q
 
 fuzz-deps: deps ## the runtime of libFuzzer is part of the Swift toolchain; it needs the C++ library
 	@scripts/install.sh g++
@@ -167,6 +180,35 @@ bench-export: deps build ## an export of a million profiles, and Tracks beside i
 
 bench-import: deps build ## an import of a million people and ten million events, and Tracks beside one
 	Benchmarks/import.sh
+
+deb-deps: ## programs that make a package
+	@scripts/install.sh dpkg-dev binutils python3
+
+deb: deps deb-deps build ## a Debian package of the release build (docs/packaging.md)
+	packaging/debian/build.sh
+
+deb-test: deps test-deps build ## installs, starts, upgrades, removes and purges the package in a Debian of its own
+	@scripts/install.sh mmdebstrap
+	PROFILED=$(CURDIR)/$(BINARY) PROFILES_DEBIAN_ROOT=make $(PYTHON) -m pytest Tests/clients/test_package_installed.py -q -s
+
+sbom: deps deb-deps build ## what a build consists of, as an SPDX 2.3 document
+	@scripts/sbom.py
+
+bench-tls: deps test-deps build-tls ## CPU per Track over TLS beside a static file of nghttpd, interleaved
+	@scripts/install.sh nghttp2-server
+	Benchmarks/tls.sh
+
+peer-deps: ## what the peers of bench-peers need; starts no daemon
+	@scripts/install.sh g++ gcc pkg-config python3 nghttp2-client nghttp2-server redis-tools libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc
+
+bench-peers: deps peer-deps build ## beside a C floor, nghttpd, gRPC C++ and Redis, into docs/benchmarks (BENCH_ROUNDS, BENCH_SECONDS)
+	Benchmarks/peers.sh
+
+bench-check: deps test-deps build ## instructions and allocator calls of the hot paths, within 3 % of Benchmarks/thresholds.json
+	Benchmarks/check.py
+
+bench-record: deps test-deps build ## writes them into Benchmarks/thresholds.json, for a change that is meant
+	Benchmarks/check.py --record
 
 clean: ## removes what builds and tests have made
 	rm -rf .build .build-* .venv

@@ -9,6 +9,9 @@ let package = Package(
         .executable(name: "profilectl", targets: ["profilectl"]),
         .executable(name: "profile-bench", targets: ["profile-bench"]),
     ],
+    traits: [
+        .trait(name: "TLS", description: "Encrypted connections, by OpenSSL 3.")
+    ],
     targets: [
         // What Swift cannot import by itself.
         .systemLibrary(
@@ -16,6 +19,8 @@ let package = Package(
         .systemLibrary(
             name: "CProtobufC", pkgConfig: "libprotobuf-c",
             providers: [.apt(["libprotobuf-c-dev"])]),
+        .systemLibrary(
+            name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
         .target(name: "CLinux"),
         .target(name: "CCRC32C"),
         .target(
@@ -25,10 +30,17 @@ let package = Package(
         // Pure: no system call, no clock, no C.
         .target(name: "Bytes"),
         .target(name: "Profiles", dependencies: ["Bytes"]),
+        .target(name: "ManualPages"),
 
         // Seams and their two sides.
         .target(name: "IOCore", dependencies: ["Bytes"]),
         .target(name: "IOLinux", dependencies: ["IOCore", "Bytes", "CLinux"]),
+        // Without the trait there is no OpenSSL below it, and nothing of it is encrypted.
+        .target(
+            name: "IOTLS",
+            dependencies: [
+                "IOCore", .target(name: "COpenSSL", condition: .when(traits: ["TLS"])),
+            ]),
         .target(name: "IOSimulation", dependencies: ["Storage", "IOCore", "Bytes"]),
 
         .target(name: "GRPCTransport", dependencies: ["IOCore", "Bytes", "CNGHTTP2"]),
@@ -40,11 +52,12 @@ let package = Package(
         .target(
             name: "ProfileServer",
             dependencies: [
-                "ProfileService", "GRPCTransport", "Storage", "Profiles", "IOLinux", "IOCore",
-                "Bytes",
-                "CNGHTTP2", "CProtobufC",
-            ]),
-        .executableTarget(name: "profiled", dependencies: ["ProfileServer"]),
+                "ProfileService", "ProfileClient", "GRPCTransport", "Storage", "Profiles",
+                "IOLinux", "IOTLS", "IOCore", "Bytes", "ManualPages", "CNGHTTP2", "CProtobufC",
+            ],
+            // The files of the profile page are part of the program.
+            resources: [.embedInCode("Console/Assets")]),
+        .executableTarget(name: "profiled", dependencies: ["ProfileServer", "IOLinux"]),
 
         // A directory without its server: for those who look at one, or put one back.
         .target(
@@ -56,8 +69,12 @@ let package = Package(
         // The client side: apart from the server's state machines.
         .target(
             name: "ProfileClient",
-            dependencies: ["CNGHTTP2", "CMessages", "CProtobufC", "CLinux"]),
-        .target(name: "ProfileTool", dependencies: ["ProfileClient", "ProfileOffline"]),
+            dependencies: [
+                "CNGHTTP2", "CMessages", "CProtobufC", "CLinux",
+                .target(name: "COpenSSL", condition: .when(traits: ["TLS"])),
+            ]),
+        .target(
+            name: "ProfileTool", dependencies: ["ProfileClient", "ProfileOffline", "ManualPages"]),
         .executableTarget(name: "profilectl", dependencies: ["ProfileTool", "IOLinux"]),
         .executableTarget(name: "profile-bench", dependencies: ["ProfileClient", "IOLinux"]),
 
@@ -76,6 +93,13 @@ let package = Package(
                 "Messages", "Profiles", "IOSimulation", "IOCore", "Bytes",
             ]),
         .executableTarget(name: "profile-simulator", dependencies: ["Simulator"]),
+        // One hot path at a time, for counts of instructions and allocator calls.
+        .executableTarget(
+            name: "profile-paths",
+            dependencies: [
+                "TestSupport", "ProfileClient", "GRPCTransport", "Storage", "Messages", "Profiles",
+                "IOSimulation", "IOLinux", "IOCore", "Bytes",
+            ]),
         .testTarget(
             name: "SimulatorTests",
             dependencies: [
@@ -91,6 +115,7 @@ let package = Package(
 
         .testTarget(name: "BytesTests", dependencies: ["Bytes"]),
         .testTarget(name: "IOLinuxTests", dependencies: ["IOLinux", "IOCore"]),
+        .testTarget(name: "IOTLSTests", dependencies: ["IOTLS"]),
         .testTarget(
             name: "GRPCTransportTests",
             dependencies: ["GRPCTransport", "TestSupport", "IOSimulation", "IOCore", "Bytes"]),
@@ -120,7 +145,7 @@ let package = Package(
             name: "ProfileClientTests", dependencies: ["ProfileClient", "IOSimulation"]),
         .testTarget(
             name: "ProfileToolTests",
-            dependencies: ["ProfileTool", "ProfileClient", "IOSimulation"]
+            dependencies: ["ProfileTool", "ProfileClient", "ManualPages", "IOSimulation"]
         ),
         .testTarget(
             name: "ProfileServerTests",
@@ -138,6 +163,15 @@ let package = Package(
 for target in package.targets where target.type == .regular || target.type == .executable {
     target.swiftSettings = [
         .unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release))
+    ]
+}
+
+// Release builds of the programs that are installed have the Swift runtime in them: they run on a
+// machine without a toolchain, and what the tests ran is what a package has
+// (docs/decisions/0530-static-runtime.md). The others use Foundation, which would be 50 MB of each.
+for target in package.targets where ["profiled", "profilectl"].contains(target.name) {
+    target.linkerSettings = [
+        .unsafeFlags(["-static-stdlib"], .when(configuration: .release))
     ]
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Imports of people and events over one stream: durable operations per second, CPU of the server per operation, and the
-# latency of 5,000 Tracks a second beside one. `--loops 1`.
+# latency of 5,000 Tracks a second beside one, with what pauses of the machine have of it. `--loops 1`.
 # PEOPLE (1000000), EVENTS (10000000), RATE (5000), CHUNK (10000), ROUNDS (5), BIN (.build/release)
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -40,7 +40,12 @@ echo "events: $(field per_second events <<< "$report") a second," \
         'BEGIN {printf "%.3f", (b - a - k) / n}') µs of CPU each; the goals are 400,000 and 0.9"
 echo "memory: $(memory imports | awk '{printf "%.0f", $1 / 1048576}') MiB"
 
-tracks() { "$bin/profile-bench" --port "${ports[imports]}" --rate "$rate" --seconds 5 --json | percentiles; }
+tracks() {
+    watch_pauses 5
+    "$bin/profile-bench" --port "${ports[imports]}" --rate "$rate" --seconds 5 --json | percentiles
+    read_pauses
+    echo "(p99 of the machine's pauses: $pauses_p99)"
+}
 for round in $(seq "$rounds"); do
     # What the import before has left to be written.
     sync

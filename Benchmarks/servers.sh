@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # shellcheck disable=SC2034,SC2154
-# Sourced by benchmarks that start servers: `start`, `start_floor`, `stop`, `cpu`, `memory` and `median`. Needs `work`,
-# a folder of the script's own, and ends every server at its exit.
+# Sourced by benchmarks that start servers: `start`, `start_floor`, `stop`, `cpu`, `memory`, `watch_pauses` and
+# `median`. Needs `work`, a folder of the script's own, and ends every server at its exit.
 tick=$(getconf CLK_TCK)
 declare -A pids ports
 trap 'kill "${pids[@]}" 2> /dev/null || true; wait 2> /dev/null || true; rm -rf "$work"' EXIT
@@ -26,6 +26,14 @@ start_floor() {
     "$work/floor-server" "${ports[floor]}" Benchmarks/response.bin &
     pids[floor]=$!
 }
+# The same with a sync of each tick's requests, as the server `durable-floor`.
+start_durable_floor() {
+    ports[durable-floor]=$((${FLOOR_PORT:-50971} + 1))
+    head -c 16M /dev/zero > "$work/floor-log"
+    sync "$work/floor-log"
+    "$work/floor-server" "${ports[durable-floor]}" Benchmarks/response.bin "$work/floor-log" &
+    pids[durable-floor]=$!
+}
 stop() { # NAME
     kill "${pids[$1]}"
     wait "${pids[$1]}" 2> /dev/null || true
@@ -35,5 +43,25 @@ stop() { # NAME
 cpu() { awk -v t="$tick" '{print ($14 + $15) * 1000000 / t}' "/proc/${pids[$1]}/stat"; }
 # Resident memory of a server, in bytes.
 memory() { awk '$1 == "VmRSS:" {print $2 * 1024}' "/proc/${pids[$1]}/status"; }
+# Gives the server of Redis its name in `work`: Debian's redis-tools has it as redis-check-rdb; the package redis-server
+# would start a daemon.
+link_redis() {
+    local binary
+    binary=$(command -v redis-server || command -v redis-check-rdb)
+    ln -s "$binary" "$work/redis-server"
+}
+# Watches for pauses of the machine, for so many seconds.
+watch_pauses() { # SECONDS
+    python3 Benchmarks/pauses.py "$1" > "$work/pauses" &
+    pids[pauses]=$!
+    # Its own start is over before what is measured beside it begins.
+    sleep 0.3
+}
+# Waits for that, and sets `pauses_p99`: what one in a hundred calls waits for pauses of the machine alone, in ms.
+read_pauses() {
+    wait "${pids[pauses]}"
+    unset "pids[pauses]"
+    pauses_p99=$(cut -d' ' -f3 "$work/pauses")
+}
 # The median, the least and the greatest of the numbers on standard input.
 median() { sort -n | awk '{v[NR] = $1} END {printf "%.3f (%.3f to %.3f)", v[int((NR + 1) / 2)], v[1], v[NR]}'; }

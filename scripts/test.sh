@@ -23,12 +23,27 @@ echo "== simulation"
 swift build -c release
 simulation_status=0
 .build/release/profile-simulator run --seeds 200 --scenario local || simulation_status=$?
+.build/release/profile-simulator run --seeds 48 --scenario replicated || simulation_status=$?
 
 echo "== real clients"
 clients_status=0
-PROFILED=$PWD/.build/release/profiled .venv/bin/python -m pytest Tests/clients -q -rsx 2>&1 | tee "$logs/clients.log" ||
-    clients_status=$?
-count() { tail -3 "$logs/clients.log" | grep -oE "[0-9]+ $1" | tail -1 | grep -oE '[0-9]+' || echo 0; }
+PROFILED=$PWD/.build/release/profiled .venv/bin/python -m pytest Tests/clients --ignore-glob='*_tls.py' -q -rsx 2>&1 |
+    tee "$logs/clients.log" || clients_status=$?
+
+echo "== clients with and without TLS"
+make --no-print-directory build-tls
+tls_status=0
+PROFILED=$PWD/.build/release/profiled .venv/bin/python -m pytest Tests/clients/test_without_tls.py -q -rsx 2>&1 |
+    tee "$logs/without-tls.log" || tls_status=$?
+PROFILED=$PWD/.build/tls/release/profiled .venv/bin/python -m pytest Tests/clients/test_tls.py \
+    Tests/clients/test_mutual_tls.py -q -rsx 2>&1 | tee "$logs/tls.log" || tls_status=$?
+
+# The sum over the last lines of pytest, one for each of its runs.
+count() {
+    grep -hE '^[0-9]+ (passed|failed|skipped|xfailed|errors?).* in [0-9.]+s' \
+        "$logs/clients.log" "$logs/without-tls.log" "$logs/tls.log" |
+        grep -oE "[0-9]+ $1" | awk '{sum += $1} END {print sum + 0}'
+}
 passed=$(count passed)
 failed=$(( $(count failed) + $(count 'errors?') ))
 skipped=$(( $(count skipped) + $(count xfailed) ))
@@ -42,5 +57,6 @@ total_failed=$(( unit_failed + failed ))
 [ "$unit_status" -eq 0 ] || [ "$total_failed" -gt 0 ] || total_failed=1
 [ "$simulation_status" -eq 0 ] || total_failed=$(( total_failed + 1 ))
 [ "$clients_status" -eq 0 ] || [ "$total_failed" -gt 0 ] || total_failed=1
+[ "$tls_status" -eq 0 ] || [ "$total_failed" -gt 0 ] || total_failed=1
 echo "$(( unit - unit_failed + passed )) passed, $total_failed failed, $skipped skipped"
 [ "$total_failed" -eq 0 ]

@@ -111,8 +111,8 @@ show export --out "$work/base.jsonl"
 show export --operations --out "$work/base.ops"
 show project create staging
 show import "$work/base.ops" --project staging
-show list --project staging
-show count 'events.purchase.count >= 1' --project staging
+show list 'events.purchase.count >= 1' --project staging
+show count --project staging
 section 'Projects and keys'
 echo 'A project keeps its people apart from those of every other one:'
 echo

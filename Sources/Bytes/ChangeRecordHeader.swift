@@ -8,7 +8,7 @@ public enum ChangeRecordHeader {
     @inlinable public static var bytesOffset: Int { 0 }
     /// `UInt8`.
     @inlinable public static var kindOffset: Int { 4 }
-    /// `UInt8`: `historicalFlag` and `otherIDFlag`.
+    /// `UInt8`: `historicalFlag`, `otherIDFlag` and `survivorsFlag`.
     @inlinable public static var flagsOffset: Int { 5 }
     /// `UInt16`: bytes of the custom id; 0: the profile is anonymous, or erased.
     @inlinable public static var customIDBytesOffset: Int { 6 }
@@ -33,4 +33,6 @@ public enum ChangeRecordHeader {
     @inlinable public static var historicalFlag: UInt8 { 1 << 0 }
     /// The id of another profile follows the fixed part.
     @inlinable public static var otherIDFlag: UInt8 { 1 << 1 }
+    /// Of an erasure: behind the id of each profile is that of the one that it was merged into.
+    @inlinable public static var survivorsFlag: UInt8 { 1 << 2 }
 }

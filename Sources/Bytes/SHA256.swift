@@ -45,6 +45,7 @@ public struct SHA256Digest: Equatable, Sendable, BitwiseCopyable {
 public struct SHA256: ~Copyable {
     /// Bytes per call of the compression function.
     public static let blockBytes = 64
+    private static let rounds = 64
     /// Bytes of the length field that ends the padding.
     private static let lengthBytes = 8
 
@@ -107,35 +108,21 @@ public struct SHA256: ~Copyable {
             ))
     }
 
-    /// One block; the message schedule is a ring of 16 words, computed as it is used.
+    /// One block. The eight variables change their roles in each round, and have them again after
+    /// eight: written out, none of them is moved.
     private mutating func compress(_ block: UnsafeRawBufferPointer) {
         var (a, b, c, d, e, f, g, h) = self.state
-        withUnsafeTemporaryAllocation(of: UInt32.self, capacity: 16) { schedule in
-            for index in 0 ..< 16 {
-                // SAFETY: a block is 64 bytes, borrowed for this call; `schedule` has 16 words,
-                // each of which is initialized before it is read, and it does not outlive the
-                // closure.
-                let word = block.loadUnaligned(fromByteOffset: index * 4, as: UInt32.self)
-                schedule.initializeElement(at: index, to: UInt32(bigEndian: word))
-            }
-            for round in 0 ..< 64 {
-                let slot = round & 15
-                if round >= 16 {
-                    let fifteenth = schedule[(round &+ 1) & 15]
-                    let second = schedule[(round &+ 14) & 15]
-                    let low =
-                        Self.rotate(fifteenth, 7) ^ Self.rotate(fifteenth, 18) ^ fifteenth >> 3
-                    let high = Self.rotate(second, 17) ^ Self.rotate(second, 19) ^ second >> 10
-                    schedule[slot] = schedule[slot] &+ low &+ schedule[(round &+ 9) & 15] &+ high
-                }
-                let choice = (e & f) ^ (~e & g)
-                let majority = (a & b) ^ (a & c) ^ (b & c)
-                let upper = Self.rotate(e, 6) ^ Self.rotate(e, 11) ^ Self.rotate(e, 25)
-                let lower = Self.rotate(a, 2) ^ Self.rotate(a, 13) ^ Self.rotate(a, 22)
-                let first = h &+ upper &+ choice &+ Self.constants[round] &+ schedule[slot]
-                let other = lower &+ majority
-                (h, g, f, e) = (g, f, e, d &+ first)
-                (d, c, b, a) = (c, b, a, first &+ other)
+        withUnsafeTemporaryAllocation(of: UInt32.self, capacity: Self.rounds) { input in
+            Self.fill(input, from: block)
+            for index in stride(from: 0, to: Self.rounds, by: 8) {
+                Self.round(a, b, c, &d, e, f, g, &h, input[index])
+                Self.round(h, a, b, &c, d, e, f, &g, input[index &+ 1])
+                Self.round(g, h, a, &b, c, d, e, &f, input[index &+ 2])
+                Self.round(f, g, h, &a, b, c, d, &e, input[index &+ 3])
+                Self.round(e, f, g, &h, a, b, c, &d, input[index &+ 4])
+                Self.round(d, e, f, &g, h, a, b, &c, input[index &+ 5])
+                Self.round(c, d, e, &f, g, h, a, &b, input[index &+ 6])
+                Self.round(b, c, d, &e, f, g, h, &a, input[index &+ 7])
             }
         }
         let before = self.state
@@ -143,6 +130,41 @@ public struct SHA256: ~Copyable {
             before.0 &+ a, before.1 &+ b, before.2 &+ c, before.3 &+ d,
             before.4 &+ e, before.5 &+ f, before.6 &+ g, before.7 &+ h
         )
+    }
+
+    /// The message schedule, with the constant of each round added.
+    @inline(__always)
+    private static func fill(
+        _ input: UnsafeMutableBufferPointer<UInt32>, from block: UnsafeRawBufferPointer
+    ) {
+        // SAFETY: a block is 64 bytes, borrowed for this call; `input` has a word for each round,
+        // each of which is initialized before it is read.
+        for index in 0 ..< 16 {
+            let word = block.loadUnaligned(fromByteOffset: index * 4, as: UInt32.self)
+            input.initializeElement(at: index, to: UInt32(bigEndian: word))
+        }
+        for index in 16 ..< Self.rounds {
+            let (early, late) = (input[index &- 15], input[index &- 2])
+            let low = Self.rotate(early, 7) ^ Self.rotate(early, 18) ^ early >> 3
+            let high = Self.rotate(late, 17) ^ Self.rotate(late, 19) ^ late >> 10
+            input.initializeElement(
+                at: index, to: input[index &- 16] &+ low &+ input[index &- 7] &+ high)
+        }
+        for index in 0 ..< Self.rounds { input[index] &+= Self.constants[index] }
+    }
+
+    @inline(__always)
+    private static func round(
+        _ a: UInt32, _ b: UInt32, _ c: UInt32, _ d: inout UInt32, _ e: UInt32, _ f: UInt32,
+        _ g: UInt32, _ h: inout UInt32, _ input: UInt32
+    ) {
+        let choice = g ^ (e & (f ^ g))
+        let majority = (a & b) | (c & (a | b))
+        let upper = Self.rotate(e, 6) ^ Self.rotate(e, 11) ^ Self.rotate(e, 25)
+        let lower = Self.rotate(a, 2) ^ Self.rotate(a, 13) ^ Self.rotate(a, 22)
+        let first = h &+ upper &+ choice &+ input
+        d &+= first
+        h = first &+ lower &+ majority
     }
 
     @inline(__always)

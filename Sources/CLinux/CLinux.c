@@ -34,6 +34,8 @@ int linux_argument_count(void) { return argument_count; }
 
 const char *linux_argument(int index) { return arguments[index]; }
 
+const char *linux_environment_entry(int index) { return environ[index]; }
+
 int linux_affinity_count(void) {
     // A mask as large as the kernel's: with fewer bits sched_getaffinity fails with EINVAL.
     for (int cores = 1024; cores <= 1 << 20; cores *= 2) {

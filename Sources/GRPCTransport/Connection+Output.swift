@@ -45,6 +45,12 @@ extension Connection {
         switch stream.machine.outputTaken(tookBytes: count > 0) {
         case .proceed: return count
         case .suspend: return Int(NGHTTP2_ERR_DEFERRED.rawValue)
+        case .end(.ok) where count > 0 && stream.trace == nil:
+            // For nghttp2 this frame ends the stream; for the peer the trailers that `sendData`
+            // writes behind it.
+            flags.pointee |= NGHTTP2_DATA_FLAG_EOF.rawValue
+            stream.appendsTrailers = true
+            return count
         case .end(let trailers):
             flags.pointee |=
                 NGHTTP2_DATA_FLAG_EOF.rawValue | NGHTTP2_DATA_FLAG_NO_END_STREAM.rawValue
@@ -54,18 +60,17 @@ extension Connection {
     }
 
     private func submit(_ trailers: RPCStreamStateMachine.Trailers, of stream: RPCStream) {
+        var headers = HeaderList()
         switch trailers {
-        case .ok:
-            let fields = StaticHeaders.shared.trailersOK
-            nghttp2_submit_trailer(self.session, stream.id, fields.baseAddress, fields.count)
-        case .status(let status):
-            var headers = HeaderList()
-            headers.add(status)
-            headers.withFields { _ = nghttp2_submit_trailer(self.session, stream.id, $0, $1) }
+        case .ok: headers.add(RPCStatus(.ok, ""))
+        case .status(let status): headers.add(status)
         }
+        headers.add(stream.trace)
+        headers.withFields { _ = nghttp2_submit_trailer(self.session, stream.id, $0, $1) }
     }
 
-    /// Appends a DATA frame: nghttp2's header and the payload that was offered.
+    /// Appends a DATA frame: nghttp2's header and the payload that was offered; behind the last one
+    /// of a call that is OK the trailers.
     ///
     /// - Returns: What nghttp2 shall do: 0, go on; NGHTTP2_ERR_PAUSE, give no more for now, as the
     ///   tick's share is full.
@@ -78,6 +83,10 @@ extension Connection {
         UnsafeMutableRawBufferPointer(rebasing: frame[header.count...])
             .copyMemory(from: UnsafeRawBufferPointer(rebasing: stream.output.bytes[..<count]))
         stream.output.consume(count)
+        if stream.appendsTrailers {
+            frame[FrameHeader.flagsOffset] &= ~UInt8(NGHTTP2_FLAG_END_STREAM.rawValue)
+            TrailersOK.append(to: &self.output.buffer, stream: stream.id)
+        }
         self.gate.budget.spend(WorkBudget.framePoints - count)
         stream.progressNanoseconds = self.loop.nowNanoseconds
         self.progressNanoseconds = self.loop.nowNanoseconds

@@ -23,9 +23,9 @@ extension Connection {
         case NGHTTP2_DATA.rawValue:
             self.withStream(frame.pointee.hd.stream_id) { stream in
                 self.countEmptyData(stream, frame)
-                self.endRequest(of: stream, flags: frame.pointee.hd.flags)
-                // Last: a message that was whole, and is dispatched by now, needs no share.
-                self.recharge(stream)
+                let isQueued = self.endRequest(of: stream, flags: frame.pointee.hd.flags)
+                // A whole request is dispatched before more is read: it needs no share.
+                if !isQueued { self.recharge(stream) }
             }
         case NGHTTP2_RST_STREAM.rawValue:
             self.machine.streamReset(nowNanoseconds: self.loop.nowNanoseconds)
@@ -47,6 +47,9 @@ extension Connection {
             return self.reset(stream, NGHTTP2_PROTOCOL_ERROR)
         }
         loop.metrics.started(method: stream.method)
+        if self.head.trace.isPresent || loop.observation.sampledMillionths > 0 {
+            self.beginTrace(of: stream)
+        }
         guard self.head.bytes <= loop.limits.headerBytesMax else {
             return self.finish(
                 stream,
@@ -157,22 +160,39 @@ extension Connection {
         }
     }
 
-    private func endRequest(of stream: RPCStream, flags: UInt8) {
-        guard flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0 else { return }
+    /// Takes the end of a request, if the frame has one.
+    ///
+    /// - Returns: Whether the request is whole and waits for `begin`.
+    @discardableResult
+    private func endRequest(of stream: RPCStream, flags: UInt8) -> Bool {
+        guard flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0 else { return false }
         if stream.machine.streamsRequests {
             if stream.flow.end() == .deliver { self.requestsEnd(of: stream) }
-            return
+            return false
         }
         switch stream.machine.endOfRequest(isBetweenMessages: stream.deframer.isBetweenMessages) {
-        case .dispatch where self.loop.hasPassed(stream.deadlineNanoseconds):
-            self.endAtDeadline(stream)
         case .dispatch:
-            self.gate.budget.earnProgress()
-            self.loop.schedule(stream, at: stream.deadlineNanoseconds)
-            guard self.mayBeginCalls else { return self.loop.deferDispatch(of: stream) }
-            self.dispatch(stream)
+            self.loop.wholeRequests.append(stream)
+            return true
         case .reject(let status): self.cancel(stream, status)
         case .ended, .ignore: break
+        }
+        return false
+    }
+
+    /// Begins a call whose request became whole, as far as there is time and headroom for it.
+    func begin(_ stream: RPCStream) {
+        guard stream.machine.isLive else { return }
+        guard !self.loop.hasPassed(stream.deadlineNanoseconds) else {
+            return self.endAtDeadline(stream)
+        }
+        self.gate.budget.earnProgress()
+        self.loop.schedule(stream, at: stream.deadlineNanoseconds)
+        if self.mayBeginCalls {
+            self.dispatch(stream)
+        } else {
+            self.loop.deferDispatch(of: stream)
+            self.recharge(stream)
         }
     }
 

@@ -109,10 +109,11 @@ extension Connection {
         let framedBytes = stream.output.buffer.count - start
         stream.output.buffer.patch(UInt32(framedBytes - Self.prefixBytes).bigEndian, at: start + 1)
         self.responsesGrew(by: framedBytes)
+        stream.responseBytes += framedBytes
         self.loop.metrics.messageSent()
         self.gate.budget.earnProgress()
         switch action {
-        case .start: self.submitResponse(stream)
+        case .start: self.loop.begunResponses.append(stream)
         case .resume: nghttp2_session_resume_data(self.session, stream.id)
         case .append, .ignore: break
         }
@@ -138,6 +139,7 @@ extension Connection {
             headers.add("content-type", "application/grpc")
             if listsEncodings { headers.add("grpc-accept-encoding", "identity") }
             headers.add(status)
+            headers.add(stream.trace)
             self.submitTrailersOnly(stream, headers)
         case .trailersFollow: break
         case .resume: nghttp2_session_resume_data(self.session, stream.id)
@@ -181,6 +183,7 @@ extension Connection {
         self.loop.metrics.handled(
             method: stream.method, code: code,
             nanoseconds: self.loop.nowNanoseconds - stream.startedNanoseconds)
+        if self.loop.observation.reportsEnds { self.reportEnd(of: stream, code) }
         if stream.reportsEnd {
             stream.reportsEnd = false
             self.loop.handler.callEnded(stream.token, code)
@@ -192,7 +195,8 @@ extension Connection {
         headers.withFields { _ = nghttp2_submit_response(self.session, stream.id, $0, $1, nil) }
     }
 
-    private func submitResponse(_ stream: RPCStream) {
+    /// Gives the headers of a response to nghttp2, which asks for its bytes when they have left.
+    func submitResponse(_ stream: RPCStream) {
         // SAFETY: the loop's table owns the stream for the life of the loop, and nghttp2 drops the
         // pointer with its HTTP/2 stream. nghttp2 copies the provider and the fields' descriptors.
         var provider = nghttp2_data_provider(

@@ -11,15 +11,18 @@ extension Connection {
     /// not even by that while its message waits for its share of the budget. The connection's
     /// window is larger than all that its streams can hold, so it never keeps one of them from
     /// finishing.
-    func data(stream id: Int32, _ bytes: UnsafeRawBufferPointer) {
+    ///
+    /// - Parameter isOfLastFrame: Nothing follows on the stream, whose window may stay as it is.
+    func data(stream id: Int32, _ bytes: UnsafeRawBufferPointer, isOfLastFrame: Bool) {
         var taken = bytes.count
         var isWithheld = false
         self.withStream(id) { stream in
+            stream.requestBytes += bytes.count
             taken = self.take(bytes, of: stream)
             isWithheld = stream.charge.isWaiting && stream.machine.isLive
             if isWithheld { stream.charge.withhold(taken) }
         }
-        guard isWithheld else { return self.consume(taken, of: id) }
+        guard isWithheld || isOfLastFrame else { return self.consume(taken, of: id) }
         if taken > 0 { nghttp2_session_consume_connection(self.session, taken) }
     }
 

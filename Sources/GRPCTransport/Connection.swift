@@ -35,6 +35,10 @@ final class Connection {
     var gate: FrameGate
     /// What the connections of the same peer hold.
     let peer: PeerShare
+    /// Address and port, such as `127.0.0.1:50123`.
+    let peerText: String
+    /// When it was accepted, in monotonic nanoseconds.
+    let openedNanoseconds: UInt64
     /// What its unfinished requests hold.
     var requests = RequestBytes()
     /// When the peer last took bytes of a response, in monotonic nanoseconds.
@@ -57,10 +61,13 @@ final class Connection {
     private(set) var head = RequestHead()
 
     init(
-        loop: RPCLoop, slot: UInt32, generation: UInt32, peer: PeerShare, nowNanoseconds: UInt64
+        loop: RPCLoop, slot: UInt32, generation: UInt32, peer: PeerShare, peerText: String,
+        nowNanoseconds: UInt64
     ) {
         self.loop = loop
         self.peer = peer
+        self.peerText = peerText
+        self.openedNanoseconds = nowNanoseconds
         self.progressNanoseconds = nowNanoseconds
         self.loopIndex = UInt32(loop.index)
         self.methods = loop.methods
@@ -118,7 +125,8 @@ final class Connection {
 
     // MARK: Bytes
 
-    /// Feeds bytes of the socket.
+    /// Feeds bytes of the socket: all of them to nghttp2, then the whole requests among them to the
+    /// handler.
     func receive(_ bytes: UnsafeRawBufferPointer) {
         switch self.machine.bytesReceived(nowNanoseconds: self.loop.nowNanoseconds) {
         case .feedSession: break
@@ -133,6 +141,7 @@ final class Connection {
             // Does nothing if an earlier frame has ended the session.
             nghttp2_session_terminate_session(self.session, code.rawValue)
         }
+        self.loop.wholeRequests.drain { stream, connection in connection.begin(stream) }
         if !self.gate.budget.settle() { self.machine.fail(.frameFlood) }
         self.markDirty()
     }

@@ -185,6 +185,14 @@ struct ConnectionStateMachine {
         return action
     }
 
+    /// Whether it was asked to end, or closes.
+    var isEnding: Bool {
+        switch self.state {
+        case .handshake, .open: false
+        case .announced, .final, .closing, .lingering, .closed: true
+        }
+    }
+
     /// Whether the shutdown under way is that of the connection alone.
     var isEndOfAge: Bool {
         switch self.state {
@@ -248,6 +256,9 @@ struct ConnectionStateMachine {
         case .closing, .closed: false
         }
     }
+
+    /// Whether no frame of the peer has come yet.
+    var isHandshake: Bool { self.state == .handshake }
 
     enum OnBlocked: Equatable {
         /// The peer has a limited time to read.

@@ -21,9 +21,8 @@ struct FrameScanner {
 
     /// The client's preface comes before the first frame (RFC 9113, section 3.4).
     static let prefaceBytes = 24
-    private static let headerBytes = 9
     /// A header of PRIORITY and its dependency.
-    private static let priorityBytes = 9 + 4
+    private static let priorityBytes = FrameHeader.bytes + 4
 
     /// Bytes to pass over: payload, or the preface.
     private var skipped = FrameScanner.prefaceBytes
@@ -48,7 +47,7 @@ struct FrameScanner {
         if self.carriedCount == 0, bytes.count &- start >= Self.priorityBytes {
             let header = Self.read(base + start, at: start)
             self.skipped = header.length
-            offset = start &+ Self.headerBytes
+            offset = start &+ FrameHeader.bytes
             return header
         }
         self.skipped = 0
@@ -70,7 +69,7 @@ struct FrameScanner {
         // SAFETY: the carried bytes are borrowed for the call, and are 13.
         var header = withUnsafeBytes(of: self.carried) { Self.read($0.baseAddress!, at: start) }
         // The dependency is a part of the payload that was read ahead.
-        let taken = self.carriedCount - Self.headerBytes
+        let taken = self.carriedCount - FrameHeader.bytes
         self.carriedCount = 0
         self.skipped = header.length - taken
         if taken == 0 { header.dependency = 0 }
@@ -79,9 +78,9 @@ struct FrameScanner {
 
     /// How many bytes of a carried header are needed.
     private var wantedBytes: Int {
-        guard self.carriedCount >= Self.headerBytes, self.carried[3] == FrameKind.priority,
+        guard self.carriedCount >= FrameHeader.bytes, self.carried[3] == FrameKind.priority,
             self.carried[0] == 0, self.carried[1] == 0, self.carried[2] >= 4
-        else { return Self.headerBytes }
+        else { return FrameHeader.bytes }
         return Self.priorityBytes
     }
 

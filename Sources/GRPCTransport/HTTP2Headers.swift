@@ -1,4 +1,31 @@
+import Bytes
 import CNGHTTP2
+
+/// Where the fields of a frame's header are (RFC 9113, section 4.1).
+enum FrameHeader {
+    static let bytes = 9
+    static let flagsOffset = 4
+    static let streamOffset = 5
+}
+
+/// The trailers of a call that is OK, as the HEADERS frame that the peer gets.
+///
+/// Their only field is a literal that enters no table (RFC 7541, section 6.2.2): the frame is the
+/// same on every connection, and nghttp2, which does not learn of it, keeps compressing rightly. It
+/// is 14 bytes longer than an indexed field, and saves a submission, a queue and a compression.
+enum TrailersOK {
+    /// 15 bytes of HEADERS that end headers and stream; stream 0 until it is known; a new name of
+    /// 11 bytes, a value of one.
+    private static let frame: StaticString =
+        "\u{0}\u{0}\u{F}\u{1}\u{5}\u{0}\u{0}\u{0}\u{0}\u{0}\u{B}grpc-status\u{1}0"
+
+    /// Appends the frame of a stream.
+    static func append(to buffer: inout ByteBuffer, stream: Int32) {
+        let start = buffer.count
+        buffer.append(Self.frame)
+        buffer.patch(stream.bigEndian, at: start + FrameHeader.streamOffset)
+    }
+}
 
 /// Header fields that are sent with every response, built once per process and never copied.
 // SAFETY: `init` fills the arrays once, and they are never freed; their strings are literals;
@@ -8,16 +35,12 @@ struct StaticHeaders: @unchecked Sendable {
 
     /// `:status 200` and the content type.
     let response: UnsafeMutableBufferPointer<nghttp2_nv>
-    /// `grpc-status: 0`.
-    let trailersOK: UnsafeMutableBufferPointer<nghttp2_nv>
 
     private init() {
         self.response = .allocate(capacity: 2)
         _ = self.response.initialize(fromContentsOf: [
             Self.field(":status", "200"), Self.field("content-type", "application/grpc"),
         ])
-        self.trailersOK = .allocate(capacity: 1)
-        _ = self.trailersOK.initialize(fromContentsOf: [Self.field("grpc-status", "0")])
     }
 
     static func field(_ name: StaticString, _ value: StaticString) -> nghttp2_nv {
@@ -32,7 +55,7 @@ struct StaticHeaders: @unchecked Sendable {
     }
 }
 
-/// Fields made for one response: error paths only, so it allocates.
+/// Fields made for one response: of errors, traces and the ends of streams, so it allocates.
 struct HeaderList {
     private var names: [StaticString] = []
     private var values: [[UInt8]] = []

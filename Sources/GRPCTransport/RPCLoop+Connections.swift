@@ -53,7 +53,7 @@ extension RPCLoop {
         self.generation &+= 1
         let connection = Connection(
             loop: self, slot: slot, generation: self.generation, peer: peer,
-            nowNanoseconds: self.nowNanoseconds)
+            peerText: socket.peer, nowNanoseconds: self.nowNanoseconds)
         connection.timer.fire = { [unowned self, unowned connection] in self.check(connection) }
         do throws(IOError) {
             try self.poller.add(socket.descriptor, tag: Self.tag(of: connection), interest: .read)

@@ -8,6 +8,7 @@ extension RPCLoop {
         var index = 0
         // Grows while it is walked: the end of one call may queue the response of another.
         while index < self.dirty.count {
+            self.begunResponses.drain { stream, connection in connection.submitResponse(stream) }
             let connection = self.dirty[index]
             connection.isDirty = false
             self.flush(connection)
@@ -92,10 +93,19 @@ extension RPCLoop {
             case .ignore: break
             }
         }
-        guard let open = self.connections[slot], open.wantsWrite != forWrite else { return }
+        guard let open = self.connections[slot], forWrite || open.wantsWrite else { return }
         self.connections[slot]?.wantsWrite = forWrite
+        self.updateInterest(of: connection)
+    }
+
+    /// Watches a connection for what its socket needs now.
+    func updateInterest(of connection: Connection) {
+        let slot = Int(connection.slot)
+        guard let open = self.connections[slot] else { return }
+        let interest = open.socket.interest(for: open.wantsWrite ? [.read, .write] : .read)
+        guard interest != open.interest else { return }
+        self.connections[slot]?.interest = interest
         self.poller.modify(
-            open.socket.descriptor, tag: Self.tag(of: connection),
-            interest: forWrite ? [.read, .write] : .read)
+            open.socket.descriptor, tag: Self.tag(of: connection), interest: interest)
     }
 }

@@ -99,7 +99,10 @@ extension Connection {
 
     /// Whether it has no call, has had none lately, and is not about to close.
     var mayYield: Bool {
-        guard self.streams.isEmpty, self.output.isEmpty, self.machine.mayYield else { return false }
+        // During a handshake of TLS the first frames wait, and nobody is kept waiting for them.
+        guard self.streams.isEmpty, self.output.isEmpty || self.machine.isHandshake,
+            self.machine.mayYield
+        else { return false }
         let idleNanoseconds = self.loop.nowNanoseconds - self.machine.idleSinceNanoseconds
         return idleNanoseconds >= Self.restNanoseconds
             || nghttp2_session_get_last_proc_stream_id(self.session) == 0

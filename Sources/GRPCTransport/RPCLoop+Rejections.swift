@@ -56,6 +56,11 @@ extension RPCLoop {
         self.openConnection(of: token)?.socket.peer ?? ""
     }
 
+    /// The names in the certificate of a call's connection; empty: it has shown none, or is gone.
+    package func peerNames(of token: CallToken) -> [String] {
+        self.openConnection(of: token)?.socket.peerNames ?? []
+    }
+
     private func openConnection(of token: CallToken) -> OpenConnection? {
         let slot = Int(token.connectionSlot)
         guard slot < self.connections.count, let open = self.connections[slot],

@@ -66,5 +66,6 @@ extension RPCLoop {
             || (self.hasDrained
                 && !(self.streamsAwaitingWritable.isEmpty && self.deferredDispatches.isEmpty))
             || (self.hasReleasedRequests && !self.streamsAwaitingRequestBytes.isEmpty)
+            || !self.bufferedInput.isEmpty
     }
 }

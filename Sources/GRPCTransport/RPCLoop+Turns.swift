@@ -40,6 +40,24 @@ extension RPCLoop {
         }
     }
 
+    /// Gives a turn to connections whose sockets hold input, as far as the time of a tick allows;
+    /// those that were passed over have theirs in the next tick, which does not wait.
+    ///
+    /// - Parameter tags: The beginning of `bufferedInput`: what was there before this tick.
+    func serve(buffered tags: [UInt64]) {
+        self.bufferedInput.removeFirst(tags.count)
+        let end = self.readClock() + Self.heavyNanoseconds
+        for (index, tag) in tags.enumerated() {
+            let readiness = IOReadiness(tag: tag, interest: .read)
+            // A read of this tick has listed it again if there is still more.
+            if self.turns.isServed(slot: Self.slot(of: readiness)) { continue }
+            self.handle(readiness)
+            if self.readClock() >= end {
+                return self.bufferedInput.append(contentsOf: tags[(index + 1)...])
+            }
+        }
+    }
+
     /// Whether a connection comes after the others of this tick, by what it reads or by its peer.
     private func isHeavy(_ readiness: IOReadiness) -> Bool {
         self.turns.isHeavy(slot: Self.slot(of: readiness))

@@ -28,6 +28,11 @@ package final class RPCLoop: Steppable {
     package private(set) var nowWallMicroseconds: Int64
 
     let limits: TransportLimits
+    let observation: CallObservation
+    /// Draws ids and samples of traces; `nil`: none was needed yet.
+    var sampler: TraceSampler?
+    /// What operators ask of the loop.
+    package let inspector: LoopInspector
     let methods: MethodTable
     let settings: SessionSettings
     let memory = SessionMemory()
@@ -45,6 +50,8 @@ package final class RPCLoop: Steppable {
     /// What the connection that is flushed collects its frames in; see `flush`.
     var spareOutput = ByteQueue(capacity: 4 << 10)
     var turns = ConnectionTurns()
+    /// Tags of connections whose sockets hold input that the poller does not report.
+    var bufferedInput: [UInt64] = []
 
     /// Every stream ever made, each with a reference of this loop.
     // SAFETY: this table owns the streams: each is retained when it is made and released in
@@ -59,6 +66,10 @@ package final class RPCLoop: Steppable {
     var streamsAwaitingWritable: [RPCStream] = []
     /// Calls whose requests may be delivered again.
     var resumed: [CallToken] = []
+    /// Unary requests that became whole in the bytes that are being read; see `Connection.receive`.
+    let wholeRequests = StreamQueue()
+    /// Responses whose first message waits for `flush` to be given to nghttp2.
+    let begunResponses = StreamQueue()
     /// Whole requests whose connection has too many unread responses.
     var deferredDispatches: [CallToken] = []
     /// Calls that are rejected later, the next one first.
@@ -128,13 +139,17 @@ package final class RPCLoop: Steppable {
         var connection: Connection
         var socket: any StreamSocket
         var wantsWrite = false
+        /// What the poller watches it for.
+        var interest = IOInterest.read
     }
 
     package init(
         index: Int, listener: any ListeningSocket, poller: any Poller, clock: any Clock,
         methods: [RPCMethodDescriptor], limits: TransportLimits,
-        registry: PeerRegistry = PeerRegistry()
+        registry: PeerRegistry = PeerRegistry(), observation: CallObservation = CallObservation()
     ) {
+        self.observation = observation
+        self.inspector = LoopInspector(poller: poller)
         self.index = index
         self.registry = registry
         self.listener = listener
@@ -218,11 +233,14 @@ package final class RPCLoop: Steppable {
         self.nowWallMicroseconds = self.clock.wallMicroseconds()
         if woken {
             self.handler.woken()
+            self.inspector.serve { self.inspect($0) }
             guard self.command.load(ordering: .acquiring) != Command.stop.rawValue else {
                 return false
             }
         }
+        let buffered = self.bufferedInput
         self.serve(ready)
+        if !buffered.isEmpty { self.serve(buffered: buffered) }
         while let timer = self.wheel.popDue(nowNanoseconds: self.nowNanoseconds) { timer.fire?() }
         self.endDelayedRejections()
         self.resumeAccepting()
@@ -235,6 +253,7 @@ package final class RPCLoop: Steppable {
         self.grantRequests()
         self.handler.beforeSleep()
         self.flush()
+        self.metrics.turned()
         self.metrics.setOpen(
             connections: self.connectionCount, streams: self.streams.count - self.freeStreams.count)
         return !hasEnded
@@ -286,8 +305,10 @@ package final class RPCLoop: Steppable {
         switch open.socket.read(into: .init(rebasing: self.readBuffer[..<bytesMax])) {
         case .bytes(let count):
             self.turns.read(slot: slot, bytes: count)
+            if open.socket.hasBufferedInput { self.bufferedInput.append(readiness.tag) }
             open.connection.receive(UnsafeRawBufferPointer(rebasing: self.readBuffer[..<count]))
-        case .wouldBlock: break
+        // A socket that encrypts has come further in its handshake.
+        case .wouldBlock: self.updateInterest(of: open.connection)
         case .closed: self.close(open.connection, .peerClosed)
         }
     }

@@ -122,6 +122,11 @@ package protocol RPCHandler: AnyObject {
     func admit(_ call: RPCCall, credentials: UnsafeRawBufferPointer) -> RPCAdmission
     /// A call that was admitted as `.counted` has its status, whoever ended it. Once a call.
     func callEnded(_ token: CallToken, _ code: RPCStatusCode)
+    /// A call has its status, whoever ended it; only if `CallObservation.reportsEnds`, then for
+    /// every call, before `callEnded`.
+    func ended(_ call: EndedCall)
+    /// A random number, from which ids of traces follow. Once a loop, before the first is needed.
+    func traceSeed() -> UInt64
     /// A connection is gone, its calls before it: what was kept for it may be forgotten.
     func connectionClosed(slot: Int)
     /// One whole message; a unary call gets exactly one. `message` is valid for this call only.
@@ -150,6 +155,8 @@ package protocol RPCHandler: AnyObject {
 
 extension RPCHandler {
     package func callEnded(_ token: CallToken, _ code: RPCStatusCode) {}
+    package func ended(_ call: EndedCall) {}
+    package func traceSeed() -> UInt64 { 0 }
     package func connectionClosed(slot: Int) {}
 
     package func messageTooLarge(bytes: Int, maximum: Int) -> RPCStatus {

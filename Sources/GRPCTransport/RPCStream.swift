@@ -48,6 +48,17 @@ final class RPCStream {
     var emptyDataFrames = 0
     /// The handler is told when the call has its status.
     var reportsEnd = false
+    /// The DATA frame that nghttp2 sends next is the last; the trailers of OK go behind it.
+    var appendsTrailers = false
+    /// Its place in a trace; `nil`: none.
+    var trace: CallTrace?
+    /// What the handler noted for it; 0: nothing.
+    var tag: UInt64 = 0
+    /// Bytes of its messages so far, with the prefix of each.
+    var requestBytes = 0
+    var responseBytes = 0
+    /// Whether a call uses it: the token's generation is the present one.
+    var isOpen: Bool { self.token.streamGeneration == self.generation && self.id != 0 }
     /// Headroom reserved for its response, in bytes; 0: none.
     var reservedResponseBytes = 0
     /// When the first waiting byte of the responses was queued, or one was last taken, in monotonic
@@ -97,5 +108,10 @@ final class RPCStream {
         self.deadlineNanoseconds = .max
         self.emptyDataFrames = 0
         self.reportsEnd = false
+        self.appendsTrailers = false
+        if self.trace != nil { self.trace = nil }
+        self.tag = 0
+        self.requestBytes = 0
+        self.responseBytes = 0
     }
 }

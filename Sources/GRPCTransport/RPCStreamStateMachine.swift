@@ -20,7 +20,7 @@
 struct RPCStreamStateMachine: Equatable {
     /// What follows the last message.
     enum Trailers: Equatable {
-        /// Status OK and nothing else: the static trailers serve.
+        /// Status OK and nothing else: `TrailersOK` serves behind a message.
         case ok
         case status(RPCStatus)
     }
@@ -65,6 +65,14 @@ struct RPCStreamStateMachine: Equatable {
         switch self.response {
         case .awaited, .sending, .deferred: true
         case .undecided, .finishing, .ended: false
+        }
+    }
+
+    /// Whether the call has its status.
+    var hasEnded: Bool {
+        switch self.response {
+        case .finishing, .ended: true
+        case .undecided, .awaited, .sending, .deferred: false
         }
     }
 

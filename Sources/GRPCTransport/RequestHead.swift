@@ -42,6 +42,8 @@ struct RequestHead: ~Copyable {
     /// `TransportLimits.credentialsBytesMax`; empty: none, or several.
     private(set) var authorization = ByteBuffer()
     private var hasAuthorization = false
+    /// What it says of a trace.
+    private(set) var trace = TraceHead()
 
     mutating func reset() {
         self.isPOST = false
@@ -55,6 +57,7 @@ struct RequestHead: ~Copyable {
         self.bytes = 0
         self.authorization.removeAll()
         self.hasAuthorization = false
+        self.trace.reset()
     }
 
     /// Overwrites the credentials: no block comes any more.
@@ -82,9 +85,13 @@ struct RequestHead: ~Copyable {
             self.authorization.append(
                 value.first(TransportLimits.credentialsBytesMax - self.authorization.count))
         case 10:
-            guard name.equals(":authority") else { return }
-            self.authority.removeAll()
-            self.authority.append(value.first(Self.authorityBytesMax + 1))
+            if name.equals(":authority") {
+                self.authority.removeAll()
+                self.authority.append(value.first(Self.authorityBytesMax + 1))
+            } else if name.equals("tracestate") {
+                self.trace.add(state: value)
+            }
+        case 11: if name.equals("traceparent") { self.trace.add(parent: value) }
         case 12:
             if name.equals("content-type") {
                 if self.contentType != .other { self.contentType = Self.contentType(value) }
@@ -98,6 +105,7 @@ struct RequestHead: ~Copyable {
             } else if name.equals("authorization"), self.isFirstAuthorization() {
                 self.authorization.append(value.first(TransportLimits.credentialsBytesMax))
             }
+        case 16: if name.equals("x-profiles-trace") { self.trace.add(question: value) }
         default: break
         }
     }

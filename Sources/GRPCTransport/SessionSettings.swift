@@ -51,9 +51,11 @@ final class SessionSettings {
             return 0
         }
         nghttp2_session_callbacks_set_on_data_chunk_recv_callback(self.callbacks) {
-            _, _, id, bytes, count, user in
+            _, flags, id, bytes, count, user in
             Connection.with(user) {
-                $0.data(stream: id, UnsafeRawBufferPointer(start: bytes, count: count))
+                $0.data(
+                    stream: id, UnsafeRawBufferPointer(start: bytes, count: count),
+                    isOfLastFrame: flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0)
             }
             return 0
         }
@@ -80,9 +82,6 @@ final class SessionSettings {
         }
     }
 
-    /// Bytes of a frame's header.
-    private static let frameHeaderBytes = 9
-
     /// Writes a DATA frame whose payload was offered.
     private static let sendData: nghttp2_send_data_callback = {
         _, _, header, length, source, user in
@@ -90,8 +89,7 @@ final class SessionSettings {
         Unmanaged<RPCStream>.fromOpaque(source!.pointee.ptr!)._withUnsafeGuaranteedRef { stream in
             Connection.with(user) {
                 $0.sendData(
-                    header: UnsafeRawBufferPointer(
-                        start: header, count: SessionSettings.frameHeaderBytes),
+                    header: UnsafeRawBufferPointer(start: header, count: FrameHeader.bytes),
                     count: length, from: stream)
             }
         }

@@ -51,6 +51,7 @@ package final class TransportMetrics: @unchecked Sendable {
     private let lateResponsesCell = Counter()
     private let receivedCell = Counter()
     private let sentCell = Counter()
+    private let turnsCell = Counter()
 
     /// - Parameter paths: Of the served methods, in their order.
     init(paths: [String]) {
@@ -80,6 +81,9 @@ package final class TransportMetrics: @unchecked Sendable {
     package var messagesReceived: UInt64 { self.receivedCell.value }
     /// Messages sent.
     package var messagesSent: UInt64 { self.sentCell.value }
+
+    /// Ticks of the loop: it makes progress as long as they become more.
+    package var turns: UInt64 { self.turnsCell.value }
 
     /// Figures of every method; the last is for unknown ones.
     package func snapshot() -> [Method] {
@@ -124,6 +128,7 @@ package final class TransportMetrics: @unchecked Sendable {
         self.streamsCell.store(streams, ordering: .relaxed)
     }
 
+    func turned() { self.turnsCell.raise() }
     func lateResponse() { self.lateResponsesCell.raise() }
     func messageReceived() { self.receivedCell.raise() }
     func messageSent() { self.sentCell.raise() }

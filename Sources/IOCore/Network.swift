@@ -25,6 +25,24 @@ package protocol StreamSocket: AnyObject {
     func shutdownWrite()
     /// Closes it; once only.
     func close()
+    /// Whether it holds input that its descriptor does not show any more. Asked after each read:
+    /// the poller cannot report it.
+    var hasBufferedInput: Bool { get }
+    /// What to watch the descriptor for to get what its user waits for: a socket that encrypts may
+    /// have to receive before it can send, and send before it can receive.
+    func interest(for wanted: IOInterest) -> IOInterest
+    /// The names in the certificate with which the peer has proved itself, such as
+    /// `DNS:shop.example`; empty: it has shown none.
+    ///
+    /// - Complexity: O(names), read from the certificate by each call.
+    var peerNames: [String] { get }
+}
+
+// A socket that sends and receives bytes as they are.
+extension StreamSocket {
+    package var hasBufferedInput: Bool { false }
+    package func interest(for wanted: IOInterest) -> IOInterest { wanted }
+    package var peerNames: [String] { [] }
 }
 
 /// The outcome of an accept.

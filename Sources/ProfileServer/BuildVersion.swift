@@ -48,8 +48,14 @@ package struct BuildVersion: Equatable, Sendable {
     /// As reported by the loaded library, which may be newer than its headers.
     package var nghttp2: String
     package var protobufC: String
+    /// `nil`: this program cannot encrypt.
+    package var tlsLibrary: String?
 
-    package init(rules: UInt32, formats: [Format], nghttp2: String, protobufC: String) {
+    package init(
+        rules: UInt32, formats: [Format], nghttp2: String, protobufC: String,
+        tlsLibrary: String? = nil
+    ) {
+        self.tlsLibrary = tlsLibrary
         self.rules = rules
         self.formats = formats
         self.nghttp2 = nghttp2
@@ -62,7 +68,7 @@ package struct BuildVersion: Equatable, Sendable {
         let parts =
             ["rules \(self.rules)"] + formats + [
                 "Swift \(Self.swift)", "nghttp2 \(self.nghttp2)", "protobuf-c \(self.protobufC)",
-            ]
+            ] + (self.tlsLibrary.map { [$0] } ?? [])
         return "profiled \(Self.program) (\(parts.joined(separator: ", ")))"
     }
 
@@ -73,7 +79,8 @@ package struct BuildVersion: Equatable, Sendable {
             + "\"rules\":\(self.rules),\"formats\":{\(formats.joined(separator: ","))},"
             + "\"swift\":\(JSONText.quoted(Self.swift)),"
             + "\"nghttp2\":\(JSONText.quoted(self.nghttp2)),"
-            + "\"protobuf_c\":\(JSONText.quoted(self.protobufC))}"
+            + "\"protobuf_c\":\(JSONText.quoted(self.protobufC))"
+            + (self.tlsLibrary.map { ",\"tls\":\(JSONText.quoted($0))" } ?? "") + "}"
     }
 
     /// Adds the `profiles_build_info` gauge: always 1, the versions are its labels.
@@ -86,7 +93,7 @@ package struct BuildVersion: Equatable, Sendable {
                         .init("version", Self.program), .init("rules", "\(self.rules)"),
                         .init("swift", Self.swift), .init("nghttp2", self.nghttp2),
                         .init("protobuf_c", self.protobufC),
-                    ], value: 1.0)
+                    ] + (self.tlsLibrary.map { [.init("tls", $0)] } ?? []), value: 1.0)
             ])
     }
 }

@@ -42,6 +42,8 @@ package final class CommitPipeline: Sendable {
     }
 
     package let limits: PipelineLimits
+    /// Whether batches note when their frames are appended, durable and applied.
+    let measuresPhases: Bool
     package let metrics = PipelineMetrics()
     private let waiting = Guarded(Waiting())
     private let waker: any Waker
@@ -69,6 +71,7 @@ package final class CommitPipeline: Sendable {
     ///   - onFirings: Called by the committer with `TriggerStore.version`, after each frame.
     package init(
         limits: PipelineLimits, mailboxes: [CompletionMailbox], waker: any Waker,
+        measuresPhases: Bool = false,
         onPoison: @escaping @Sendable (StorageError) -> Void,
         onShortage: @escaping @Sendable (Shortage, Bool) -> Void = { _, _ in },
         onLeadership: @escaping @Sendable (Leadership) -> Void = { _ in },
@@ -76,6 +79,7 @@ package final class CommitPipeline: Sendable {
         onFirings: @escaping @Sendable (UInt64) -> Void = { _ in }
     ) {
         self.limits = limits
+        self.measuresPhases = measuresPhases
         self.mailboxes = mailboxes
         self.waker = waker
         self.onPoison = onPoison

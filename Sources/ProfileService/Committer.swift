@@ -40,7 +40,7 @@ package final class Committer: Steppable {
     private(set) var receivedAt: Int64
     private var clockWatch = ClockWatch()
 
-    private var queue = BatchQueue()
+    private(set) var queue = BatchQueue()
     /// Storage that is exchanged with the pipeline.
     private var taken: [LogBatch] = []
     /// Frames that are not settled, the oldest first.
@@ -70,15 +70,20 @@ package final class Committer: Steppable {
     /// Frames of records appended since the start.
     private(set) var framesAppended = 0
     private var memory = MemoryObserver()
+    private var followerTick: FollowerTick
 
     /// - Parameters:
+    ///   - snapshotPolicy: By which followers make their snapshots.
     ///   - feed: Where snapshots go; `nil`: none are made.
     ///   - recorder: Takes the changes of each frame; `nil`: nobody does.
     init(
         log: any CommandLog, store: Store, clock: any Clock, pipeline: CommitPipeline,
-        start: Start, feed: SnapshotFeed? = nil, recorder: ChangeRecorder? = nil
+        start: Start, snapshotPolicy: SnapshotPolicy, feed: SnapshotFeed? = nil,
+        recorder: ChangeRecorder? = nil
     ) {
         self.log = log
+        self.followerTick = FollowerTick(
+            behind: start, policy: snapshotPolicy, isReplicated: log.isReplicated, clock: clock)
         self.store = store
         self.clock = clock
         self.pipeline = pipeline
@@ -177,7 +182,8 @@ package final class Committer: Steppable {
                 FrameInFlight(
                     number: number, outcome: .appended, firstLSN: frame.firstLSN,
                     times: times, rulesVersion: frame.rulesVersion, run: run,
-                    named: self.results.name(), payload: payload))
+                    named: self.results.name(), payload: payload,
+                    appendedNanoseconds: self.timeIfMeasured))
             self.framesInFlight += 1
             self.framesAppended += 1
             self.nextLSN += UInt64(frame.operationCount)
@@ -232,21 +238,6 @@ package final class Committer: Steppable {
     func appendTick() -> Bool {
         let rejection = self.append(nil)
         return if case .none = rejection { true } else { false }
-    }
-
-    /// Whether a frame may be written: not once the reserve is touched, until there is space to
-    /// continue in (L9). The log is not touched in between: what waits for space only asks the
-    /// disk, and never makes a write that may tear.
-    ///
-    /// A write that fails although there seemed to be space ends in the same state, and costs one
-    /// attempt per probe as long as that lasts.
-    func hasHeadroom() -> Bool {
-        switch self.log.headroom(isStopped: self.pipeline.isDiskFull) {
-        case .low: self.pipeline.setDiskFull(true)
-        case .high: self.pipeline.setDiskFull(false)
-        case .middle: break
-        }
-        return !self.pipeline.isDiskFull
     }
 
     // MARK: Events of the log
@@ -360,7 +351,7 @@ package final class Committer: Steppable {
             case .appended, .unknown:
                 guard frame.number <= self.committedThrough else { return }
                 self.framesInFlight -= 1
-                self.apply(frame)
+                self.measure(frame) { self.apply(frame) }
             case .rejected(let rejection):
                 guard let run = frame.run else { break }
                 self.queue.forEachPart(of: run) { batch, slots in
@@ -453,8 +444,10 @@ package final class Committer: Steppable {
         let hasHeadroom = self.hasHeadroom()
         let probe = NextStep.after(nanoseconds: limits.spaceProbeNanoseconds)
         let pause = hasHeadroom ? .after(nanoseconds: limits.tickNanoseconds) : probe
+        let owesTick = self.followerTick.isDue(
+            appliedLSN: self.results.appliedLSN, lastEraseLSN: self.store.lastEraseLSN, now: now)
         if hasHeadroom, self.isLeading, self.feedHasHeadroom,
-            self.store.tickDue(at: self.clock.wallMicroseconds())
+            owesTick || self.store.tickDue(at: self.clock.wallMicroseconds())
         {
             // A tick that found no space waits for the next probe.
             return self.appendTick() ? .now : probe

@@ -29,6 +29,8 @@ struct FrameInFlight {
     var named: ResultsMark?
     /// Holds its payload, if that was gathered from several batches.
     var payload: FramePayload?
+    /// Monotonic, in nanoseconds; 0: it is not measured.
+    var appendedNanoseconds: UInt64 = 0
 
     /// Whether the log has yet to report its outcome.
     var isOpen: Bool {

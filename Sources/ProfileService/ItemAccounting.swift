@@ -9,7 +9,7 @@ import Profiles
 ///
 /// Source: docs/decisions/0147-accounting-per-project.md.
 package final class ItemAccounting: Sendable {
-    /// Projects with a label of their own.
+    /// Projects with a label of their own, unless an operator says otherwise.
     package static let labelsMax = 100
     /// The label of all other items; no project can have such a name.
     package static let others = "_other"
@@ -42,9 +42,11 @@ package final class ItemAccounting: Sendable {
         var gone = ItemCounts()
     }
 
+    /// Projects with a label of their own.
+    package let labelsMax: Int
     private let labels = Guarded(Labels())
 
-    package init() {}
+    package init(labelsMax: Int = ItemAccounting.labelsMax) { self.labelsMax = labelsMax }
 
     /// Looks at every project's counters. Any thread.
     ///
@@ -60,7 +62,7 @@ package final class ItemAccounting: Sendable {
                 if labels.labels[project] != nil {
                     found[project] = items
                 } else if project.rawValue != 0, items.received > 0,
-                    new.count < Self.labelsMax
+                    new.count < self.labelsMax
                 {
                     new.append((project, items))
                 } else {
@@ -73,7 +75,7 @@ package final class ItemAccounting: Sendable {
             }
             for (project, items) in found { labels.labels[project]?.items = items }
             for (project, items) in new {
-                if labels.labels.count < Self.labelsMax, let info = store.project(project) {
+                if labels.labels.count < self.labelsMax, let info = store.project(project) {
                     labels.labels[project] = Label(
                         name: String(decoding: info.name, as: UTF8.self), items: items)
                 } else {

@@ -58,6 +58,8 @@ package final class LogBatch: @unchecked Sendable {
     /// The results, in the order of the slots.
     package var results = ByteBuffer(capacity: 64 << 10)
     package var slots: [BatchSlot] = []
+    /// When it was where.
+    var times = BatchTimes()
     /// Of the keys that it makes; `nil`: it has never made one.
     var secrets: NewSecrets?
 
@@ -125,6 +127,7 @@ package final class LogBatch: @unchecked Sendable {
     /// Makes it ready for the next tick.
     package func reset() {
         self.slots.removeAll(keepingCapacity: true)
+        self.times = BatchTimes()
         self.secrets?.wipe()
         self.records.removeAll()
         self.results.removeAll()

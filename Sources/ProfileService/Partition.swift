@@ -70,10 +70,15 @@ extension Partition {
         fileprivate var recorder: ChangeRecorder?
 
         /// Makes the one committer of the log.
-        package func makeCommitter(for pipeline: CommitPipeline) -> Committer {
+        ///
+        /// - Parameter snapshots: By which the nodes of the log make theirs.
+        package func makeCommitter(
+            for pipeline: CommitPipeline, snapshots: SnapshotPolicy = SnapshotPolicy()
+        ) -> Committer {
             Committer(
                 log: self.opened.log, store: self.store, clock: self.clock, pipeline: pipeline,
-                start: self.start, feed: self.feed, recorder: self.recorder)
+                start: self.start, snapshotPolicy: snapshots, feed: self.feed,
+                recorder: self.recorder)
         }
     }
 

@@ -138,6 +138,8 @@ extension ServiceLoop {
         defer { self.count(ended, of: project) }
         self.returnedSecrets = batch.secrets
         defer { self.returnedSecrets = nil }
+        if self.isObserving { self.observation?.phases = batch.times.phases }
+        defer { if self.isObserving { self.observation?.phases = nil } }
         for slot in batch.slots {
             #if CANARIES
                 if Canary.responseLost.isActive, slot.resultOffset > 0 { continue }

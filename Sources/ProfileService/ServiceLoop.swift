@@ -35,6 +35,9 @@ package final class ServiceLoop: RPCHandler {
     /// Calls that will be recorded at their end.
     var audits = AuditDrafts()
     let isAuditing: Bool
+    /// Who is told of calls that have ended; `nil`: nobody.
+    var observation: LoopObservation?
+    let isObserving: Bool
     /// No key is needed.
     let isOpen: Bool
     /// No key is needed and no call recorded.
@@ -80,7 +83,7 @@ package final class ServiceLoop: RPCHandler {
         random: any RandomSource, access: AccessControl = AccessControl(),
         projectDeleteSeconds: Int = NodeConfiguration.projectDeleteSeconds,
         streamLimits: StreamLimits = StreamLimits(),
-        table: [RPCDefinition] = RPCTable.all
+        observers: CallObservers = CallObservers(), table: [RPCDefinition] = RPCTable.all
     ) {
         precondition(
             HeaderBytes.bytes < TransportLimits.credentialsBytesMax,
@@ -95,6 +98,9 @@ package final class ServiceLoop: RPCHandler {
         self.projectDeleteDelay = Int64(projectDeleteSeconds) * 1_000_000
         self.table = table
         self.isAuditing = access.audit != nil
+        self.isObserving = observers.isNeeded
+        self.observation =
+            observers.isNeeded ? LoopObservation(observers, seed: Self.seed(from: random)) : nil
         self.isOpen = access.isOpen
         self.isUnguarded = access.isOpen && access.audit == nil
         var methods = SlotTable(empty: MethodAdmission())
@@ -240,6 +246,7 @@ package final class ServiceLoop: RPCHandler {
             self.freeBatches.append(next)
             return
         }
+        self.batch.times.submitted = self.transport.nowNanoseconds
         partition.pipeline.submit(self.batch)
         self.batch = next
     }

@@ -53,7 +53,7 @@ package enum Completion {
             _profilectl() {
                 local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} \
                 command= word words=
-                for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+                for word in "${COMP_WORDS[@]:1:$((COMP_CWORD-1))}"; do
                     case " \(self.commands) " in *" $word "*) command=$word; break;; esac
                 done
                 case $previous in
@@ -69,7 +69,7 @@ package enum Completion {
                         completion) words="bash zsh fish";;
                         help) words="\(self.commands)";;
             \(cases)        esac
-                    case " ${COMP_WORDS[*]:1:COMP_CWORD-1} " in
+                    case " ${COMP_WORDS[*]:1:$((COMP_CWORD-1))} " in
             \(assignments)        esac
                     # A value, of which nothing is known.
                     case "$previous$current" in *=*) words=;; esac

@@ -130,6 +130,10 @@ extension Tool {
     }
 
     func help() throws {
+        if self.arguments.has("--man") {
+            _ = try self.positional(0, 0)
+            return self.terminal.say(ToolCommand.manual)
+        }
         guard let name = try self.positional(0, 1).first else {
             return self.terminal.say(ToolCommand.overview)
         }

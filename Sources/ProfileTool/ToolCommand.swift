@@ -62,7 +62,16 @@ package struct ToolCommand: Sendable {
     package static let globalOptions: [Option] = [
         Option(
             "--address", "HOST:PORT",
-            "address of the service (127.0.0.1:50051, or PROFILES_ADDRESS)"),
+            "address of the service (127.0.0.1:50051, or PROFILES_ADDRESS); "
+                + "https://HOST:PORT means --tls"),
+        Option("--tls", nil, "encrypts the connection; so do the four flags that follow"),
+        Option(
+            "--ca", "FILE",
+            "PEM file of authorities that the server's certificate must come from (those of the "
+                + "system, or PROFILES_CA)"),
+        Option("--cert", "FILE", "PEM file of a client certificate to show"),
+        Option("--cert-key", "FILE", "PEM file of its private key, without a passphrase"),
+        Option("--server-name", "NAME", "name that the certificate must have (that of --address)"),
         Option("--project", "NAME", "the project (default, or PROFILES_PROJECT)"),
         Option(
             "--key-file", "FILE",
@@ -427,11 +436,22 @@ package struct ToolCommand: Sendable {
                 "profilectl completion fish > ~/.config/fish/completions/profilectl.fish",
             ]),
         ToolCommand(
-            "help", "[COMMAND]", "explains a command", examples: ["profilectl help import"]),
+            "help", "[COMMAND]", "explains a command",
+            options: [Option("--man", nil, "prints the manual page profilectl(1), for man -l -")],
+            examples: ["profilectl help import", "profilectl help --man | man -l -"]),
     ]
 }
 
 extension ToolCommand {
+    /// What the exit codes mean, in lines of a terminal.
+    static let exitCodes = """
+        Exit codes: 0 success; 1 rejected by the server, or a file cannot be read; 2 usage;
+        3 no response: cannot connect, timed out, or not serving. Commands that work without a
+        server: 3 damaged data, 4 a server has the directory open. 5: an import reached its end,
+        some lines were rejected. 6: the output could not be written, such as to a full disk.
+        7: a watch whose position is no longer kept, so that changes are missing.
+        """
+
     /// `profilectl help`.
     package static var overview: String {
         var text =
@@ -443,11 +463,7 @@ extension ToolCommand {
         text += "\nFlags of every command:\n" + self.list(self.globalOptions)
         text += """
 
-            Exit codes: 0 success; 1 rejected by the server, or a file cannot be read; 2 usage;
-            3 no response: cannot connect, timed out, or not serving. Commands that work without a
-            server: 3 damaged data, 4 a server has the directory open. 5: an import reached its end,
-            some lines were rejected. 6: the output could not be written, such as to a full disk.
-            7: a watch whose position is no longer kept, so that changes are missing.
+            \(self.exitCodes)
 
             Getting started:
               profilectl track anna purchase amount=59.9 currency=EUR

@@ -109,6 +109,7 @@ struct Tool {
         } catch {
             throw UsageError("--address \(text): \(error.reason)")
         }
+        let encrypted = try Self.encrypted(address, arguments, environment: environment)
         var retryPolicy = UnaryClient.RetryPolicy()
         if arguments.command.name == "import" {
             retryPolicy.waitsForServer = true
@@ -124,8 +125,23 @@ struct Tool {
             retryPolicy.timeoutMilliseconds = microseconds / 1_000
         }
         self.client = UnaryClient(
-            address, retryPolicy: retryPolicy,
+            encrypted, retryPolicy: retryPolicy,
             key: try Self.key(arguments, environment: environment))
+    }
+
+    /// The address, with what the flags say about TLS.
+    private static func encrypted(
+        _ address: ServerAddress, _ arguments: ToolArguments, environment: [String: String]
+    ) throws(UsageError) -> ServerAddress {
+        do throws(ClientTLS.Invalid) {
+            return try ClientTLS.Flags(
+                isOn: arguments.has("--tls"), authority: arguments["--ca"],
+                certificate: arguments["--cert"], key: arguments["--cert-key"],
+                serverName: arguments["--server-name"]
+            ).applied(to: address, environment: environment)
+        } catch {
+            throw UsageError(error.reason)
+        }
     }
 
     /// The key to call with; `nil`: none, as for commands that work without a server.

@@ -111,6 +111,8 @@ package enum LogEvent {
 package protocol CommandLog: AnyObject {
     /// Whether frames are taken.
     var leadership: Leadership { get }
+    /// Whether other nodes apply the same frames, and keep snapshots of their own.
+    var isReplicated: Bool { get }
     /// Frames that may be in flight: appended, and their outcome not reported.
     var framesInFlightMax: Int { get }
     /// Why the log has failed, once it has; for the operator.

@@ -11,6 +11,7 @@ package final class LogMetrics: Sendable {
     package let syncNanoseconds = Histogram(bounds: .fdatasyncSeconds)
     private let bytesCell = Atomic<UInt64>(0)
     private let segmentsCell = Atomic<UInt64>(0)
+    private let isSyncingCell = Atomic<Bool>(false)
 
     package init() {}
 
@@ -19,11 +20,18 @@ package final class LogMetrics: Sendable {
     /// Segments begun since the start.
     package var segments: UInt64 { self.segmentsCell.load(ordering: .relaxed) }
 
+    /// Whether the log waits for the disk at this moment.
+    package var isSyncing: Bool { self.isSyncingCell.load(ordering: .relaxed) }
+
     /// Counts one frame.
     package func wrote(operations: UInt32, bytes: Int) {
         self.frameOperations.record(UInt64(operations))
         self.frameBytes.record(UInt64(bytes))
         self.bytesCell.wrappingAdd(UInt64(bytes), ordering: .relaxed)
+    }
+
+    func setSyncing(_ isSyncing: Bool) {
+        self.isSyncingCell.store(isSyncing, ordering: .relaxed)
     }
 
     func beganSegment() {

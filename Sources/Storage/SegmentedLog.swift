@@ -10,6 +10,7 @@ import IOCore
 /// is final (L8): the kernel may have dropped the pages, so a second sync would prove nothing.
 package final class SegmentedLog: CommandLog {
     package let leadership = Leadership.leading(epoch: 1)
+    package let isReplicated = false
     package let framesInFlightMax = 1
     package let metrics: LogMetrics
     package let preparer: SegmentPreparer
@@ -125,6 +126,8 @@ package final class SegmentedLog: CommandLog {
     /// Makes what was written durable.
     private func sync() -> Bool {
         let start = self.clock.monotonicNanoseconds()
+        self.metrics.setSyncing(true)
+        defer { self.metrics.setSyncing(false) }
         do throws(IOError) {
             try self.file.sync()
         } catch {

@@ -9,6 +9,7 @@ struct BenchFlags {
     var seconds: Double?
     var wantsJSON = false
     private var keyFile: String?
+    private var tls = ClientTLS.Flags()
 
     /// Reads flags; ends the process if one of them is wrong.
     ///
@@ -28,6 +29,7 @@ struct BenchFlags {
                 output.write("profile-bench \(ClientVersion.program)\n")
                 finish(0)
             case "--json": self.wantsJSON = true
+            case "--tls": self.tls.isOn = true
             default:
                 guard let value = arguments.popFirst() else {
                     fail("\(flag) needs a value; --help lists the flags")
@@ -37,6 +39,12 @@ struct BenchFlags {
                     fail("\(flag) \(value) is invalid; --help lists the flags")
                 }
             }
+        }
+        do throws(ClientTLS.Invalid) {
+            self.address = try self.tls.applied(
+                to: self.address, environment: ProcessInfo.processInfo.environment)
+        } catch {
+            fail(error.reason)
         }
     }
 
@@ -50,9 +58,15 @@ struct BenchFlags {
             } catch {
                 fail("--address \(value): \(error.reason)")
             }
-        case "--seconds" where number > 0: self.seconds = Double(number)
+        case "--seconds":
+            guard let seconds = Double(value), seconds > 0, seconds <= 1e9 else { return false }
+            self.seconds = seconds
         case "--project": self.project = value
         case "--key-file": self.keyFile = value
+        case "--ca": self.tls.authority = value
+        case "--cert": self.tls.certificate = value
+        case "--cert-key": self.tls.key = value
+        case "--server-name": self.tls.serverName = value
         default: return false
         }
         return true

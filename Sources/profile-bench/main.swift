@@ -29,14 +29,28 @@ let usage = """
       --name NAME          begins the chunk ids (load): the same again does nothing
       --address, --port, --project, --key-file, --json as below
 
+    profile-bench stream FLAGS: TrackStream calls that count durable events
+
+      --connections N      connections (1)
+      --streams N          streams on each connection (8)
+      --batch N            events of a message, at most 15 (1)
+      --in-flight N        messages of a stream without a response (100)
+      --events N           total number of events (1000000, unless --seconds is given)
+      --ids N              number of people (100000)
+      --pid N              also prints the CPU time of this process, the server, per event
+      --seconds, --address, --port, --project, --key-file, --json as below
+
     profile-bench FLAGS: calls
 
       --address HOST:PORT  address of the service (127.0.0.1:50051)
       --port N             short for --address 127.0.0.1:N
+      --tls                encrypts; --ca FILE, --cert FILE, --cert-key FILE and
+                           --server-name NAME are those of profilectl, and all modes have them
       --connections N      connections (8)
       --streams N          concurrent calls per connection (100)
       --requests N         total number of calls (400000, unless --seconds is given)
-      --seconds N          duration
+      --seconds N          duration, also a part of a second
+      --pid N              also prints the CPU time of this process, the server, per call
       --rate N             calls per second at fixed times (default: as fast as possible);
                            latency counts from when a call was due
       --mix LIST           such as track=80,get=20 (track=100), of:
@@ -44,6 +58,9 @@ let usage = """
                            project
       --method NAME        only Track or only GetProfile
       --ids N              number of people (100000)
+      --order NAME         shuffled: each person once before any comes again, always in the same
+                           order (the default); random: anybody
+      --values N           first value of the attributes that profile sets (1000)
       --project NAME       project (default)
       --projects N         spread the people over project-00000 and so on, which
                            --mix project --requests N creates
@@ -114,9 +131,11 @@ func histogramText(_ latencies: LatencyHistogram) -> String {
 if LinuxProcess.arguments.first == "watch" { runWatch() }
 if LinuxProcess.arguments.first == "export" { runExport() }
 if LinuxProcess.arguments.first == "import" { runImport() }
+if LinuxProcess.arguments.first == "stream" { runStream() }
 
 var load = Load(ServerAddress(port: 50_051))
 var requests: Int?
+var server: MeasuredServer?
 let flags = BenchFlags(LinuxProcess.arguments[...]) { flag, value, number in
     switch flag {
     case "--connections" where number > 0 && number <= 10_000: load.connections = number
@@ -124,7 +143,14 @@ let flags = BenchFlags(LinuxProcess.arguments[...]) { flag, value, number in
     case "--requests" where number > 0: requests = number
     case "--rate" where number > 0: load.rate = Double(number)
     case "--ids" where number > 0 && number <= 1_000_000_000: load.ids = number
+    case "--values" where number > 0 && number <= 1_000_000_000: load.firstValue = number
+    case "--order":
+        guard let order = Load.Order(rawValue: value) else {
+            fail("--order \(value): expected shuffled or random")
+        }
+        load.order = order
     case "--projects" where number > 0 && number <= 1_000_000: load.projects = number
+    case "--pid": server = MeasuredServer(value)
     case "--keys-file":
         guard let text = try? String(contentsOfFile: value, encoding: .utf8) else {
             fail("--keys-file \(value) cannot be read")
@@ -160,6 +186,7 @@ do {
             + (second.failures > 0 ? "; \(second.failures) failed" : "")
         errors.write(line + "\n")
     }
+    let serverCPU = server?.microseconds(perEach: report.requests)
     let rate = Int(Double(report.requests) / max(report.seconds, 1e-6))
     let statuses = report.statuses.sorted { $0.key < $1.key }
     if flags.wantsJSON {
@@ -167,6 +194,7 @@ do {
             ("requests", .number(String(report.requests))),
             ("seconds", .number(String(format: "%.3f", report.seconds))),
             ("per_second", .number(String(rate))),
+            ("server_cpu_us", serverCPU.map { .number(MeasuredServer.text($0)) }),
             (
                 "statuses",
                 .object(
@@ -190,6 +218,9 @@ do {
             "\(report.requests) requests in \(String(format: "%.2f", report.seconds)) s, \(rate) a "
                 + "second;"
                 + " status \(statuses.map { "\($0.key): \($0.value)" }.joined(separator: ", "))\n")
+        if let serverCPU {
+            output.write("CPU of the server: \(MeasuredServer.text(serverCPU)) µs a call\n")
+        }
         output.write("latency in ms: \(latencyText(report.latencies))\n")
         if report.methods.count > 1 {
             for method in report.methods {

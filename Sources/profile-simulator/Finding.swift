@@ -7,27 +7,16 @@ struct Finding {
     static let crash = "crash"
     /// The same for one that does not come to an end.
     static let hang = "hang"
-    /// Longest time of one run, in seconds: a run takes about a tenth of one.
-    static let runSecondsMax: TimeInterval = 120
 
     var plan: SimulationPlan
     var violation: Violation
-
-    /// The command that repeats it bit for bit.
-    var command: String {
-        let faults = self.plan.faults.map(\.description).joined(separator: ",")
-        return "profile-simulator replay --seed \(self.plan.seed) "
-            + "--scenario \(self.plan.scenario.rawValue) --steps \(self.plan.steps) "
-            + "--faults '\(faults)'"
-            + (self.plan.canary.map { " --canary \($0)" } ?? "")
-    }
 
     var text: String {
         """
         seed \(self.plan.seed) \(self.plan.scenario.rawValue): \(self.violation.checker): \
         \(self.violation.text)
           faults: \(self.plan.faults.map(\.description).joined(separator: ","))
-          repeat: \(self.command)
+          repeat: \(self.plan.command)
         """
     }
 
@@ -51,7 +40,7 @@ struct Finding {
         do {
             let (process, output) = try Processes.start(arguments)
             let timer = DispatchSource.makeTimerSource()
-            timer.schedule(deadline: .now() + Self.runSecondsMax)
+            timer.schedule(deadline: .now() + RunLimit.realSeconds)
             let id = process.processIdentifier
             timer.setEventHandler { kill(id, SIGKILL) }
             timer.activate()
@@ -61,8 +50,8 @@ struct Finding {
             for line in text.split(separator: "\n") {
                 if let report = RunReport(line: line) { return report.violation }
             }
-            return process.terminationStatus == SIGKILL
-                ? Violation(Self.hang, "no end within \(Self.runSecondsMax) s")
+            return RunLimit.ended(process)
+                ? Violation(Self.hang, RunLimit.text)
                 : Violation(Self.crash, "the process has ended by signal or trap")
         } catch {
             return Violation("simulator", "cannot start a process: \(error)")

@@ -117,7 +117,7 @@ final class Pool {
                 self.running[index].text += bytes
                 self.takeLines(&self.running[index])
             } else if Date().timeIntervalSince(self.running[index].lastSign)
-                > Finding.runSecondsMax
+                > RunLimit.realSeconds
             {
                 kill(self.running[index].process.processIdentifier, SIGKILL)
             }
@@ -158,10 +158,9 @@ final class Pool {
         running.process.waitUntilExit()
         guard let seed = running.current else { return }
         self.seedsRun += 1
-        let isKilled = running.process.terminationStatus == SIGKILL
         let violation =
-            isKilled
-            ? Violation(Finding.hang, "no end within \(Finding.runSecondsMax) s")
+            RunLimit.ended(running.process)
+            ? Violation(Finding.hang, RunLimit.text)
             : Violation(
                 Finding.crash, "the process has ended, status \(running.process.terminationStatus)")
         self.add(violation, seed, running.scenario)

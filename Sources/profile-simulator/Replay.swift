@@ -13,6 +13,9 @@ struct Replay {
             Console.print(Finding.shrunk(self.plan).text)
             return 1
         }
+        // A plan that was named by its seed alone, with all that is in it.
+        Console.print("repeat: \(self.plan.command)")
+        RunLimit.begin()
         let outcome = Simulation.run(self.plan)
         for line in outcome.summary.tail { Console.print(line) }
         Console.print(RunReport(outcome, of: self.plan.scenario).line)

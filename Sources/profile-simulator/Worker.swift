@@ -6,6 +6,7 @@ enum Worker {
         for seed in seeds {
             // Whoever reads knows by this line which seed has killed the process.
             Console.print("start \(scenario.rawValue) \(seed)")
+            RunLimit.begin()
             let plan = SimulationPlan.generated(seed: seed, scenario: scenario, canary: canary)
             Console.print(RunReport(Simulation.run(plan), of: scenario).line)
         }

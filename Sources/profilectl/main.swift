@@ -1,8 +1,8 @@
-import Foundation
+import Glibc
 import IOLinux
 import ProfileTool
 
-let environment = ProcessInfo.processInfo.environment
+let environment = LinuxProcess.environment
 exit(
     ToolMain.run(
         LinuxProcess.arguments, environment: environment,

@@ -1,8 +1,9 @@
-import Foundation
+import Glibc
+import IOLinux
 import ProfileServer
 
-// In this order: secrets leave the environment before Foundation copies it, and nothing keeps them.
+// In this order: secrets leave the environment before it is copied, and nothing keeps them.
 exit(
     ServerMain.run(
-        operatorKeys: ServerMain.begin(), environment: ProcessInfo.processInfo.environment
+        operatorKeys: ServerMain.begin(), environment: LinuxProcess.environment
     ).rawValue)

@@ -26,8 +26,13 @@ final class LoopHarness {
     /// What the last step said.
     private(set) var next = NextStep.now
 
-    init(limits: TransportLimits = TransportLimits()) throws {
-        self.listener = try self.network.listen(host: "127.0.0.1", port: 0)
+    /// - Parameter wrap: Puts other sockets on top of the network's.
+    init(
+        limits: TransportLimits = TransportLimits(),
+        observation: CallObservation = CallObservation(),
+        wrap: (any ListeningSocket) -> any ListeningSocket = { $0 }
+    ) throws {
+        self.listener = wrap(try self.network.listen(host: "127.0.0.1", port: 0))
         self.poller = self.network.makeSimulatedPoller()
         self.loop = RPCLoop(
             index: 0, listener: self.listener, poller: self.poller, clock: self.clock,
@@ -37,7 +42,7 @@ final class LoopHarness {
                 RPCMethodDescriptor(path: "/t.T/Server", streamsResponses: true),
                 RPCMethodDescriptor(
                     path: "/t.T/Both", streamsRequests: true, streamsResponses: true),
-            ], limits: limits)
+            ], limits: limits, observation: observation)
         self.loop.handler = self.handler
         self.handler.loop = self.loop
     }

@@ -19,6 +19,8 @@ final class RecordingHandler: RPCHandler {
     /// Tokens of calls that have ended, of those that were admitted as `.counted`.
     var endedTokens: [CallToken] = []
     var endedCodes: [RPCStatusCode] = []
+    /// Every call that has ended, if the loop was told to report them.
+    var ends: [EndedCall] = []
     /// The connections that are gone, by their slots.
     var closedSlots: [Int] = []
     var onAdmit: (RPCCall) -> RPCAdmission = { _ in .accepted }
@@ -33,6 +35,8 @@ final class RecordingHandler: RPCHandler {
         self.endedTokens.append(token)
         self.endedCodes.append(code)
     }
+    func ended(_ call: EndedCall) { self.ends.append(call) }
+    func traceSeed() -> UInt64 { 1 }
     func connectionClosed(slot: Int) { self.closedSlots.append(slot) }
 
     func receive(_ message: UnsafeRawBufferPointer, of call: RPCCall) {

@@ -75,6 +75,20 @@ import Testing
         #expect(harness.handler.messages.count == 6)
     }
 
+    @Test func aWholeRequestThatIsNotBegunCountsAsUnfinished() throws {
+        let harness = try self.responding { $0.outputBytesPerConnectionMax = 1_000 }
+        harness.connect()
+        let message = [UInt8](repeating: 1, count: 5_000)
+        harness.send(
+            self.unary(1) + Frames.open(3, "/t.T/Unary")
+                + Frames.data(3, Frames.message(message), end: true))
+        for _ in 0 ..< 3 { harness.step() }
+        #expect(harness.handler.messages.count == 1 && harness.loop.requests.bytes == 5_000)
+        harness.send(Frames.frame(Frames.reset, 0, 3, [0, 0, 0, 8]))
+        harness.step()
+        #expect(harness.loop.requests == RequestBytes())
+    }
+
     @Test func aDeadlineEndsACallThatWasNotBegun() throws {
         let harness = try self.responding(bytes: 2 << 20)
         harness.connect()

@@ -56,6 +56,45 @@ import Testing
         #expect(harness.loop.pendingResponseBytes == 0 && harness.handler.events.isEmpty)
     }
 
+    /// The HEADERS frame behind the last DATA frame is ours, not nghttp2's: nothing but the stream
+    /// differs, whatever was compressed before on the connection.
+    @Test func theTrailersOfOKAreALiteralThatEntersNoTable() throws {
+        let harness = try self.calling()
+        for stream in [1, 5, 9] as [UInt32] {
+            if stream > 1 { self.call(stream, on: harness) }
+            harness.loop.respond(to: harness.handler.token!) { $0.append(UInt8(7)) }
+            // Between two of them nghttp2 compresses trailers of its own.
+            self.call(stream + 2, on: harness)
+            harness.loop.finish(harness.handler.token!, with: RPCStatus(.notFound, "gone"))
+            harness.step()
+            let frames = harness.frames.filter { $0.stream == stream }
+            #expect(frames.map(\.kind) == [Frames.headers, Frames.data, Frames.headers])
+            #expect(frames.map(\.flags) == [4, 0, 5])
+            #expect(frames.last?.payload == [0, 11] + Array("grpc-status".utf8) + [1, 0x30])
+        }
+    }
+
+    /// The object of a stream that is reset serves the next stream at once, which has a response of
+    /// its own.
+    @Test func aResponseWhoseStreamIsResetBeforeItLeavesIsDropped() throws {
+        let harness = try self.calling()
+        harness.handler.onMessage = { call in
+            harness.loop.respond(to: call.token) { $0.append(UInt8(3)) }
+        }
+        harness.loop.respond(to: harness.handler.tokens[0]) { $0.append(UInt8(1)) }
+        harness.send(
+            Frames.frame(Frames.reset, 0, 1, [0, 0, 0, 8])
+                + Frames.open(3, "/t.T/Unary") + Frames.data(3, Frames.message([3]), end: true))
+        harness.step()
+        harness.step()
+        #expect(harness.handler.tokens[1].slot == harness.handler.tokens[0].slot)
+        let frames = harness.frames.filter { $0.stream > 0 }
+        #expect(frames.map(\.stream) == [3, 3, 3])
+        #expect(frames.map(\.kind) == [Frames.headers, Frames.data, Frames.headers])
+        #expect(self.body(of: 3, harness) == Frames.message([3]))
+        #expect(harness.loop.pendingResponseBytes == 0 && harness.loop.connectionCount == 1)
+    }
+
     @Test func aWindowThatOpensInPiecesCutsTheResponseAnywhere() throws {
         let harness = try self.calling()
         let message = self.numbers(100_000)
@@ -117,6 +156,16 @@ import Testing
         let handled = harness.loop.metrics.snapshot()[LoopHarness.unary].handled
         #expect(handled[Int(RPCStatusCode.ok.rawValue)] == 2 && handled.reduce(0, +) == 2)
         #expect(harness.loop.pendingResponseBytes == 180_010)
+    }
+
+    @Test func aRequestThatIsResetInTheReadThatCompletesItIsNotBegun() throws {
+        let harness = try self.calling()
+        harness.send(
+            Frames.open(3, "/t.T/Unary") + Frames.data(3, Frames.message([3]), end: true)
+                + Frames.frame(Frames.reset, 0, 3, [0, 0, 0, 8])
+                + Frames.open(5, "/t.T/Unary") + Frames.data(5, Frames.message([5]), end: true))
+        harness.step()
+        #expect(harness.handler.messages == [[1], [5]] && harness.handler.events == ["cancelled"])
     }
 
     @Test func aCallThatHasEndedIsNotEncoded() throws {

@@ -92,6 +92,26 @@ import Testing
                 - harness.loop.limits.connectionWindowBytes)
     }
 
+    /// The window of a stream stays as it is behind its last frame.
+    @Test func unaryRequestsGiveTheirBytesBackToTheConnectionAlone() throws {
+        var limits = TransportLimits()
+        limits.connectionWindowBytes = 128 << 10
+        let harness = try LoopHarness(limits: limits)
+        let body = Frames.message([UInt8](repeating: 1, count: 10_000))
+        let streams = (0 ..< 40).map { UInt32(2 * $0 + 1) }
+        try harness.run(
+            streams.map { stream in
+                {
+                    $0.send(
+                        Frames.open(stream, "/t.T/Unary") + Frames.data(stream, body, end: true))
+                }
+            })
+        #expect(harness.handler.messages.count == streams.count)
+        let unopened = streams.count * body.count - harness.windowUpdates(of: 0)
+        #expect(unopened < limits.connectionWindowBytes)
+        #expect(streams.allSatisfy { harness.windowUpdates(of: $0) == 0 })
+    }
+
     @Test func aReaderThatReadsNothingBoundsItsStreamAndLearnsWhenItIsWritable() throws {
         // Responses of 1 KiB without end: the stream takes one window's worth and one buffer, then
         // says `.full`.

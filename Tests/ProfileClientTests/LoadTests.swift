@@ -54,6 +54,33 @@ import Testing
         #expect(first.count == last.count)
     }
 
+    @Test func profilesOfOtherValuesAreAsLong() {
+        let (first, second) = (
+            LoadTemplate(.profile, project: "default", ids: 100, projects: nil),
+            LoadTemplate(.profile, project: "default", ids: 100, projects: nil, firstValue: 2_000)
+        )
+        #expect(first.request(person: 1) != second.request(person: 1))
+        #expect(first.request(person: 1).count == second.request(person: 1).count)
+    }
+
+    @Test func shuffledPeopleComeOnceBeforeAnyComesAgain() {
+        var load = Load(ServerAddress(port: 1))
+        load.ids = 1_000
+        #expect(Set((0 ..< 1_000).map(load.person)).count == 1_000)
+        #expect(load.person(1_000) == load.person(0))
+    }
+
+    @Test func randomPeopleAreEverywhereAndOfNoStride() {
+        var load = Load(ServerAddress(port: 1))
+        (load.ids, load.order) = (1_000, .random)
+        let people = (0 ..< 10_000).map(load.person)
+        let counts = people.reduce(into: [Int](repeating: 0, count: 1_000)) { $0[$1] += 1 }
+        // Of so many draws each has 10, with a standard deviation of 3.2.
+        #expect(counts.allSatisfy { $0 < 30 } && counts.count(where: { $0 == 0 }) <= 5)
+        let strides = zip(people, people.dropFirst()).map { ($1 - $0 + 1_000) % 1_000 }
+        #expect(Set(strides).count > 900)
+    }
+
     @Test func projectsAreCreatedByTheirNumber() {
         let template = LoadTemplate(.project, project: "default", ids: 100, projects: 3)
         let request = String(decoding: template.request(person: 0, project: 2), as: UTF8.self)

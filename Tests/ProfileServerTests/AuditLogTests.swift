@@ -34,10 +34,15 @@ import Testing
             self.text(self.record())
                 == #"{"time":"2026-02-28T23:59:59.000001Z","key":"1000000020000000","#
                 + #""peer":"127.0.0.1:5","method":"profiles.v1.Admin/CreateKey","#
-                + #""project":"shop","code":"PERMISSION_DENIED","reason":"scope","lsn":7}"# + "\n")
+                + #""project":"shop","code":"PERMISSION_DENIED","reason":"scope","lsn":7,"#
+                + #""trace":null}"# + "\n")
         var unknown = self.record()
         unknown.keyName = nil
         #expect(self.text(unknown).contains(#""key":null,"#))
+        unknown.trace = TraceID(high: 1, low: 2)
+        #expect(
+            self.text(unknown).hasSuffix(
+                #","trace":"00000000000000010000000000000002"}"# + "\n"))
     }
 
     /// S12, and the bound of a pipe's atomic write.
@@ -46,7 +51,7 @@ import Testing
         let text = self.text(self.record(project: hostile, peer: hostile))
         #expect(text.utf8.filter { $0 == 0x0A }.count == 1 && text.utf8.count <= Log.lineBytesMax)
         let decoded = try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any]
-        #expect(decoded?.count == 8)
+        #expect(decoded?.count == 9)
     }
 
     // MARK: The file
@@ -188,7 +193,7 @@ import Testing
         for _ in 0 ..< 150 { log.record(self.record(isDenial: true)) }
         log.record(self.record(lsn: 8))
         #expect(self.wait { folder.lines("a").count == 101 })
-        #expect(folder.lines("a").last?.contains(#""lsn":8}"#) == true)
+        #expect(folder.lines("a").last?.contains(#""lsn":8,"#) == true)
         clock.advance(seconds: 1)
         // The writer says so although nothing else comes.
         #expect(self.wait { folder.lines("a").count == 102 })

@@ -5,7 +5,7 @@ import Testing
 @Suite struct ConfigurationTests {
     private func resolve(
         _ arguments: [String] = [], environment: [String: String] = [:], file: String? = nil,
-        cores: Int = 4, hasKeyVariable: Bool = false
+        cores: Int = 4, hasKeyVariable: Bool = false, hasTLS: Bool = true
     ) throws(ConfigurationError) -> Configuration.Invocation {
         let reader: Configuration.FileReader = { path, bytesMax throws(IOError) in
             guard let file, path == "p.conf" else {
@@ -16,7 +16,7 @@ import Testing
         }
         return try Configuration.resolve(
             arguments: arguments, environment: environment, cores: cores,
-            hasOperatorKeyVariable: hasKeyVariable, readFile: reader)
+            hasOperatorKeyVariable: hasKeyVariable, hasTLS: hasTLS, readFile: reader)
     }
 
     private func error(
@@ -32,7 +32,12 @@ import Testing
         ("data-dir", "/srv/a # b", "/srv/a # b"), ("listen", "localhost:1", "127.0.0.1:1"),
         ("insecure-listen", "on", "on"), ("operator-key-file", "/run/secrets/k", "/run/secrets/k"),
         ("audit-log", "/var/log/a.jsonl", "/var/log/a.jsonl"),
-        ("admin-listen", "[::]:65535", "[::]:65535"), ("loops", "64", "64"),
+        ("tls-certificate", "/etc/tls/c.pem", "/etc/tls/c.pem"),
+        ("tls-key", "/etc/tls/k.pem", "/etc/tls/k.pem"),
+        ("tls-client-ca", "/etc/tls/ca.pem", "/etc/tls/ca.pem"), ("tls-verify-depth", "0", "0"),
+        ("tls-client-keys", "/etc/tls/keys", "/etc/tls/keys"), ("admin-tls", "mutual", "mutual"),
+        ("admin-listen", "[::]:65535", "[::]:65535"),
+        ("console-listen", "localhost:2", "127.0.0.1:2"), ("loops", "64", "64"),
         ("connections-per-address", "1000", "1000"),
         ("segment-bytes", "1024 KiB", "1MiB"), ("memory-limit", "3 GiB", "3GiB"),
         ("snapshot-log-bytes", "1GiB", "1GiB"), ("snapshot-seconds", "60", "60"),
@@ -41,56 +46,33 @@ import Testing
         ("projects-max", "1", "1"), ("project-delete-seconds", "0", "0"),
         ("drain-seconds", "0", "0"),
         ("reflection", "off", "off"), ("log-level", "debug", "debug"),
+        ("access-log", "/var/log/c.jsonl", "/var/log/c.jsonl"),
+        ("access-log-sample", "0.050", "0.05"), ("access-log-slow-milliseconds", "1", "1"),
+        ("otlp-endpoint", "http://localhost:4318", "http://127.0.0.1:4318/v1/traces"),
+        ("otlp-sample", "1.0", "1"), ("metrics-projects", "0", "0"),
     ]
 
     @Test func everySettingHasASample() {
         #expect(Setting.all.map(\.name) == Self.samples.map(\.name))
     }
 
-    @Test func emptyCommandLineGivesTheDefaults() throws {
-        let expected = """
-            # default
-            data-dir = ./data
-            # default
-            listen = 127.0.0.1:50051
-            # default
-            insecure-listen = off
-            # default
-            operator-key-file = none
-            # default
-            audit-log = none
-            # default
-            admin-listen = 127.0.0.1:9464
-            # default
-            loops = 4
-            # default
-            connections-per-address = 256
-            # default
-            segment-bytes = 64MiB
-            # default
-            memory-limit = 0
-            # default
-            snapshot-log-bytes = 256MiB
-            # default
-            snapshot-seconds = 28800
-            # default
-            feed-bytes = 4GiB
-            # default
-            watchers-max = 1000
-            # default
-            accept-log-loss = none
-            # default
-            projects-max = 10000
-            # default
-            project-delete-seconds = 86400
-            # default
-            drain-seconds = 10
-            # default
-            reflection = on
-            # default
-            log-level = info
+    /// Every setting without a value of its own, as `--print-config` prints it.
+    private static let defaults = [
+        "data-dir = ./data", "listen = 127.0.0.1:50051", "insecure-listen = off",
+        "operator-key-file = none", "audit-log = none", "tls-certificate = none",
+        "tls-key = none", "tls-client-ca = none", "tls-verify-depth = 2",
+        "tls-client-keys = none", "admin-tls = off", "admin-listen = 127.0.0.1:9464",
+        "console-listen = none", "loops = 4", "connections-per-address = 256",
+        "segment-bytes = 64MiB", "memory-limit = 0", "snapshot-log-bytes = 256MiB",
+        "snapshot-seconds = 28800", "feed-bytes = 4GiB", "watchers-max = 1000",
+        "accept-log-loss = none", "projects-max = 10000", "project-delete-seconds = 86400",
+        "drain-seconds = 10", "reflection = on", "log-level = info", "access-log = none",
+        "access-log-sample = 1", "access-log-slow-milliseconds = 250", "otlp-endpoint = none",
+        "otlp-sample = 0.01", "metrics-projects = 100",
+    ]
 
-            """
+    @Test func emptyCommandLineGivesTheDefaults() throws {
+        let expected = Self.defaults.map { "# default\n\($0)\n" }.joined()
         #expect(try self.resolve(["--print-config"]) == .printConfiguration(expected))
         #expect(try self.resolve() == .serve(.defaults(cores: 4)))
     }
@@ -117,18 +99,34 @@ import Testing
     @Test(arguments: Self.samples)
     func everySettingIsTakenFromEachSource(name: String, value: String, shown: String) throws {
         let setting = try #require(Setting.all.first { $0.name == name })
+        // What settings of TLS need beside them.
+        var others =
+            name.contains("tls-") || name.hasSuffix("-tls")
+            ? [
+                "PROFILES_TLS_CERTIFICATE": "c", "PROFILES_TLS_KEY": "k",
+                "PROFILES_TLS_CLIENT_CA": "a", "PROFILES_OPERATOR_KEY_FILE": "o",
+            ] : [:]
+        others[setting.environmentName] = nil
         let ways: [(String, Configuration.Invocation)] = [
-            ("command line", try self.resolve(["--print-config", setting.flag, value])),
-            ("command line", try self.resolve(["\(setting.flag)=\(value)", "--print-config"])),
+            (
+                "command line",
+                try self.resolve(["--print-config", setting.flag, value], environment: others)
+            ),
+            (
+                "command line",
+                try self.resolve(
+                    ["\(setting.flag)=\(value)", "--print-config"], environment: others)
+            ),
             (
                 "environment",
                 try self.resolve(
-                    ["--print-config"], environment: [setting.environmentName: value])
+                    ["--print-config"],
+                    environment: others.merging([setting.environmentName: value]) { $1 })
             ),
             (
                 "p.conf:2",
                 try self.resolve(
-                    ["--print-config", "--config", "p.conf"],
+                    ["--print-config", "--config", "p.conf"], environment: others,
                     file: "# c\n\t\(name)  =  \(value) \r\n")
             ),
         ]
@@ -220,6 +218,7 @@ import Testing
                 "[:::]:1", "[12345::]:1", "[1:2:3:4:5:6:7::8]:1", "[+1::]:1",
             ]
         ),
+        ("console-listen", ["", "off", "0.0.0.0:1", "[::]:1", "192.0.2.1:1", "127.0.0.1"]),
         ("loops", ["", "0", "65", "1.0", "1e1", " 1", "٣"]),
         (
             "segment-bytes",
@@ -234,7 +233,18 @@ import Testing
         ("feed-bytes", ["", "0", "63MiB", "1025GiB"]), ("watchers-max", ["", "0", "10001", "-1"]),
         ("accept-log-loss", ["", "-1", "+1", "01", "18446744073709551616", "all"]),
         ("drain-seconds", ["", "-1", "3601", "10s"]), ("reflection", ["", "ON", "true"]),
-        ("log-level", ["", "INFO", "trace"]),
+        ("log-level", ["", "INFO", "trace"]), ("access-log", ["", " a", "a\nb"]),
+        ("access-log-sample", ["", ".5", "1.1", "2", "-0", "1e-3", "0.1234567", "0.", "5%"]),
+        ("access-log-slow-milliseconds", ["", "0", "60001", "1s"]),
+        (
+            "otlp-endpoint",
+            [
+                "", "127.0.0.1:4318", "https://127.0.0.1:4318", "http://collector:4318",
+                "http://127.0.0.1:0", "http://127.0.0.1", "http://127.0.0.1:4318/a b",
+                "HTTP://127.0.0.1:1", "http://127.0.0.1:4318/#x",
+            ]
+        ),
+        ("otlp-sample", ["", "1.000001"]), ("metrics-projects", ["", "-1", "501"]),
     ])
     func valueOutsideItsLimitsIsRejected(name: String, values: [String]) throws {
         let setting = try #require(Setting.all.first { $0.name == name })
@@ -267,7 +277,8 @@ import Testing
                 == #"environment: PROFILES_LISTEN: not on loopback, found "0.0.0.0:50051"; "#
                 + "allowed: "
                 + "a loopback address only, since without keys every caller is an operator;"
-                + " with --operator-key-file and --insecure-listen any address")
+                + " with --operator-key-file, and --tls-certificate or --insecure-listen, any"
+                + " address")
         guard case .serve = try self.resolve(["--admin-listen", "0.0.0.0:9464"]) else {
             Issue.record("rejected")
             return
@@ -280,6 +291,9 @@ import Testing
         ([], true, false), (["--operator-key-file=k", "--insecure-listen", "off"], false, false),
         (["--operator-key-file=k", "--insecure-listen"], false, true),
         (["--insecure-listen=on"], true, true),
+        // TLS takes the flag's place, not that of keys.
+        (["--tls-certificate=c", "--tls-key=k"], true, true),
+        (["--tls-certificate=c", "--tls-key=k"], false, false),
     ])
     func listeningBeyondLoopbackNeedsKeysAndTheFlag(
         flags: [String], hasKeyVariable: Bool, isAccepted: Bool
@@ -345,6 +359,12 @@ import Testing
             Issue.record("rejected")
             return
         }
+    }
+
+    @Test(arguments: ["127.0.0.1:50051", "127.0.0.1:9464"])
+    func profilePageHasAnEndpointOfItsOwn(endpoint: String) throws {
+        let error = try self.error(["--console-listen", endpoint])
+        #expect(error.setting == "console-listen" && error.problem == .notAllowed)
     }
 
     @Test(arguments: [

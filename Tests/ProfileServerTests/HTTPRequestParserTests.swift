@@ -32,19 +32,23 @@ import Testing
     }
 
     private func request(
-        _ method: HTTPRequest.Method, _ path: String, keepsAlive: Bool = true
+        _ method: HTTPRequest.Method, _ path: String, query: String = "", accept: String = "",
+        keepsAlive: Bool = true
     ) -> HTTPRequestParser.Step {
-        .request(HTTPRequest(method: method, path: path, keepsAlive: keepsAlive))
+        .request(
+            HTTPRequest(
+                method: method, path: path, query: query, accept: accept, keepsAlive: keepsAlive))
     }
 
     @Test func everySplitPointOfPipelinedRequestsGivesTheSameRequests() {
         let text =
-            "\r\nGET /metrics?x=1 HTTP/1.1\r\nHost: a\r\nAccept: */*\r\n\r\n"
+            "\r\nGET /metrics?x=1 HTTP/1.1\r\nHost: a\r\nAccept: */*\r\naccept:b\r\n\r\n"
             + "HEAD http://h:1/readyz HTTP/1.1\r\nhost:a\r\nContent-Length: 0\r\n\r\n"
             + "GET /livez HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n"
             + "PUT /livez HTTP/1.1\r\nHost: a\r\nConnection: te, close\r\n\r\n"
         let expected = [
-            self.request(.get, "/metrics"), self.request(.head, "/readyz"),
+            self.request(.get, "/metrics", query: "x=1", accept: "*/*,b"),
+            self.request(.head, "/readyz"),
             self.request(.get, "/livez"), self.request(.other, "/livez", keepsAlive: false),
         ]
         #expect(self.steps(text) == expected)
@@ -106,7 +110,8 @@ import Testing
     @Test(arguments: ["GET /livez\r\n", "GET /livez\n", "GET /livez?a=b\r\n", "\r\nGET /livez\r\n"])
     func lineWithoutVersionIsAWholeRequest(text: String) {
         let request = HTTPRequest(
-            method: .get, path: "/livez", keepsAlive: false, hasVersion: false)
+            method: .get, path: "/livez", query: text.contains("?") ? "a=b" : "",
+            keepsAlive: false, hasVersion: false)
         #expect(self.steps(text) == [.request(request)])
         #expect(self.steps(text, cuts: Array(1 ..< text.utf8.count)) == [.request(request)])
     }

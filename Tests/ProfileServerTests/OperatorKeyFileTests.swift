@@ -100,7 +100,7 @@ import Testing
             let clock = FakeClock()
             let lines = Guarded<[String]>([])
             let reload = Reload(
-                keySource: source, access: access, auditLog: nil,
+                keySource: source, access: access, auditLog: nil, accessLog: nil,
                 log: Log(level: .info, clock: clock) { line in
                     let text = String(decoding: line, as: UTF8.self)
                     lines.withLock { $0.append(text) }

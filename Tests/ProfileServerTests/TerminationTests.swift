@@ -63,7 +63,7 @@ import Testing
             log.run()
         }
         Termination(writer: writer, auditLog: log, onReload: {}).finishLines()
-        #expect(try String(contentsOfFile: path, encoding: .utf8).contains(#""lsn":1}"#))
+        #expect(try String(contentsOfFile: path, encoding: .utf8).contains(#""lsn":1,"#))
         // A failure must not leave a thread behind that waits for ever.
         #expect(log.finish(withinNanoseconds: 10_000_000_000))
         lines.join()

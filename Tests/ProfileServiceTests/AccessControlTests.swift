@@ -157,6 +157,44 @@ import Testing
         #expect(self.access.logIn(KeyTable.header(201), self.keys).grant != nil)
     }
 
+    /// S2: a certificate has what the key has that it stands for, as long as it stands for it.
+    @Test func aCertificateGivesWhatItsKeyGives() throws {
+        self.keys.add(1, scopes: [.read], project: 2)
+        var table = CertificateKeys()
+        let added = [
+            table.add("DNS:Shop.example", key: KeyTable.name(1)),
+            table.add("URI:operator", key: KeyTable.name(200)),
+            table.add("DNS:shop.EXAMPLE", key: KeyTable.name(2)),
+        ]
+        #expect(added == [true, true, false])
+        let access = AccessControl(
+            operatorKeys: [KeyTable.operatorKey(200)], certificateKeys: table)
+        func logIn(_ names: String...) -> Login {
+            access.logIn(certificate: names, in: self.keys, now: 1_000_000)
+        }
+        let grant = try #require(logIn("URI:x", "DNS:shop.example").grant)
+        #expect(grant.caller.keyName == KeyTable.name(1) && grant.caller.scopes == [.read])
+        #expect(grant.caller.project == ProjectID(rawValue: 2))
+        #expect(try #require(logIn("URI:operator").grant).caller.isOperator)
+        // Nothing but a whole name counts, and other kinds have their case.
+        #expect(logIn().failure == .missing && logIn("URI:shop.example").failure == .missing)
+        #expect(logIn("URI:OPERATOR").failure == .missing && logIn("DNS:shop").failure == .missing)
+        #expect(access.renew(grant, in: self.keys, now: 1_000_000) != nil)
+        // The key is gone, another is in its place, or the table has the name for another key.
+        let version = access.operatorVersion
+        var other = CertificateKeys()
+        let isAdded = other.add("DNS:shop.example", key: KeyTable.name(200))
+        #expect(isAdded)
+        access.replaceCertificateKeys(other)
+        #expect(access.operatorVersion != version)
+        #expect(access.renew(grant, in: self.keys, now: 1_000_000) == nil)
+        access.replaceCertificateKeys(table)
+        #expect(access.renew(grant, in: self.keys, now: 1_000_000) != nil)
+        access.replaceCertificateKeys(CertificateKeys())
+        #expect(access.renew(grant, in: self.keys, now: 1_000_000) == nil)
+        #expect(logIn("DNS:shop.example").failure == .missing)
+    }
+
     @Test func aFileWithoutKeysOpensNothing() {
         self.access.replaceOperatorKeys([])
         #expect(!self.access.isOpen)

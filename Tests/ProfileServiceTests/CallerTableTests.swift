@@ -43,6 +43,30 @@ import Testing
         table.isKnown(token)
     }
 
+    /// S2: what a certificate allows is never what a header gets, nor the other way round.
+    @Test func aCertificateIsKnownOnItsConnectionAndIsNoHeader() throws {
+        self.keys.add(1) { $0.expiresAt = 2_000_000 }
+        var table = CallerTable()
+        var grant = try self.grant(1)
+        let header = KeyTable.header(1)
+        header.withUnsafeBytes { table.cache(grant, self.token(), $0, self.version) }
+        let isHeaderCertificate = table.isCertificateCached(self.token(), self.version, now: 1)
+        #expect(!isHeaderCertificate)
+        grant.certificate = SHA256Digest(words: (1, 2, 3, 4))
+        table.cacheCertificate(grant, self.token(), self.version)
+        let changed = AccessVersion(keys: 1, operators: 2)
+        let known = [
+            table.isCertificateCached(self.token(), self.version, now: 1_999_999),
+            table.isCertificateCached(self.token(), self.version, now: 2_000_000),
+            table.isCertificateCached(self.token(), changed, now: 1),
+            table.isCertificateCached(self.token(generation: 2), self.version, now: 1),
+            table.isCertificateCached(self.token(connection: 1), self.version, now: 1),
+            self.isCached(table, header),
+            header.withUnsafeBytes { table.outdated(self.token(), $0) != nil },
+        ]
+        #expect(known == [true, false, false, false, false, false, false])
+    }
+
     @Test func aHeaderIsKnownOnItsConnectionUntilSomethingChanges() throws {
         self.keys.add(1) { $0.expiresAt = 2_000_000 }
         var table = CallerTable()

@@ -46,6 +46,33 @@ import Testing
         }
     }
 
+    /// A leader that has its two snapshots behind an erasure has no need of a record for another.
+    /// A follower that came to its first one behind the leader's last record has.
+    @Test func followerOfALeaderAtRestLosesWhatWasErased() throws {
+        let world = LogWorld(.replicated, commitNanoseconds: 0)
+        let leader = try world.start()
+        let (follower, _) = try world.startAnother()
+        let (leaderRun, followerRun) = (SnapshotRun(leader), SnapshotRun(follower))
+        func settle() {
+            for node in [leader, follower] { while node.committer.step() == .now {} }
+        }
+        let text = "secret-person"
+        _ = leader.commit([leader.batch([(text, ["1"], "")])])
+        settle()
+        _ = try followerRun.take()
+        _ = leader.commit([leader.erasure(of: text)])
+        for _ in 0 ..< 2 { _ = try leaderRun.take() }
+        settle()
+        #expect(!SnapshotTests.holds(text, leader.disk))
+        for _ in 0 ..< 2 {
+            #expect(SnapshotTests.holds(text, follower.disk))
+            world.clock.advance(nanoseconds: SnapshotPolicy().ageNanosecondsMax)
+            settle()
+            #expect(followerRun.isMadeBySchedule())
+        }
+        #expect(!SnapshotTests.holds(text, follower.disk))
+    }
+
     @Test func framesThatAnotherMemberNeedsAreKept() throws {
         let world = LogWorld(.replicated)
         _ = try world.start()

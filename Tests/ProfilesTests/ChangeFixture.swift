@@ -40,6 +40,10 @@ struct RecordedChange: Equatable {
     var channel: Channel?
     var reasons: SuppressionReasons?
     var erased: [ProfileID] = []
+    /// Whom each erased profile was merged into itself.
+    var survivors: [ProfileID] = []
+    /// Between the profile and the other one, where merges had led through more of them.
+    var between: [ProfileID] = []
     var bytes: [UInt8]
 
     init(_ view: ChangeView, _ resolver: ChangeResolver) throws {
@@ -67,9 +71,15 @@ struct RecordedChange: Equatable {
         }
         try #require(!entries.isDamaged)
         (self.channel, self.reasons) = (view.suppression?.channel, view.suppression?.reasons)
-        var erased: [ProfileID] = []
-        view.forEachErasedID { erased.append($0) }
-        self.erased = erased
+        var (erased, survivors) = ([ProfileID](), [ProfileID]())
+        view.forEachErasedLink {
+            erased.append($0)
+            survivors.append($1)
+        }
+        (self.erased, self.survivors) = (erased, survivors)
+        var between: [ProfileID] = []
+        view.forEachIDBetween { between.append($0) }
+        self.between = between
         if view.kind == .eventStored {
             let event = try #require(view.event)
             try #require(event.lsn == view.lsn && event.isHistorical == view.isHistorical)

@@ -185,6 +185,7 @@ struct ChangeModel {
         if change.kind == .erased {
             let known = Set(self.survivors.keys.filter { self.leads($0, to: id) })
             #expect(Set(change.erased) == known)
+            #expect(change.survivors == change.erased.compactMap { self.survivors[$0] })
             self.erased.formUnion(change.erased + [id])
             self.profiles[id] = nil
             return

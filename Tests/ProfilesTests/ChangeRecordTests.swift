@@ -401,6 +401,20 @@ import Testing
         for id in ids { #expect(fixture.store.isErased(ProjectID(rawValue: 1), id)) }
     }
 
+    @Test func erasureSaysWhomEachProfileWasMergedIntoItself() throws {
+        let fixture = TrackFixture()
+        for name in ["ann", "bob", "eve"] { try fixture.identify(name) }
+        let ids = ["ann", "bob", "eve"].compactMap { fixture.id(.person($0)) }
+        try fixture.merge(.person("ann"), into: .person("bob"))
+        try fixture.merge(.person("bob"), into: .person("eve"))
+        let recorder = fixture.record()
+        try fixture.erase("ann")
+        let erased = try #require(try recorder.takeChanges().first { $0.kind == .erased })
+        #expect(erased.id == ids[2])
+        let survivors = Dictionary(uniqueKeysWithValues: zip(erased.erased, erased.survivors))
+        #expect(survivors == [ids[0]: ids[1], ids[1]: ids[2]])
+    }
+
     // MARK: Batches
 
     @Test func rejectedAtomicBatchLeavesNoRecord() throws {

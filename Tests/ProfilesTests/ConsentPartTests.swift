@@ -62,23 +62,25 @@ import Testing
     // MARK: Ledger
 
     @Test func ledgerFoldsItsOldestEntriesAndItsChainStillCloses() {
-        var block: [UInt8] = []
+        let slab = Slab()
+        defer { slab.destroy() }
+        var ledger = LedgerBlock()
         var heads: [SHA256Digest] = []
         // Most in one call, the last ones each in its own.
         let calls =
             [0 ..< LedgerPart.entriesMax - 2]
             + (LedgerPart.entriesMax - 2 ..< LedgerPart.entriesMax + 10).map { $0 ..< $0 + 1 }
         for call in calls {
-            block = block.withUnsafeBytes { old in
-                var chain = LedgerAppend(old.isEmpty ? LedgerPart() : LedgerPart(old))
-                for number in call {
-                    let entry = Self.bytes { $0.append(UInt32(number)) }
-                    entry.withUnsafeBytes { chain.append($0) }
-                    heads.append(chain.head)
-                }
-                return Self.bytes { chain.write(into: &$0) }
+            var chain = LedgerAppend(after: ledger.head)
+            for number in call {
+                let entry = Self.bytes { $0.append(UInt32(number)) }
+                entry.withUnsafeBytes { chain.append($0) }
+                heads.append(chain.head)
             }
+            Self.append(chain, to: &ledger, in: slab)
         }
+        var block = Self.serialized(ledger, in: slab)
+        #expect(ledger.count == LedgerPart.entriesMax && block.count == ledger.serializedBytes)
         block.withUnsafeBytes { bytes in
             let ledger = LedgerPart(bytes)
             #expect(ledger.foldedCount == 10 && ledger.keptCount == LedgerPart.entriesMax)
@@ -90,6 +92,71 @@ import Testing
         block[LedgerPart.fixedBytes + 3] ^= 1
         block.withUnsafeBytes { bytes in
             #expect(!Self.verified(bytes).isValid)
+        }
+    }
+
+    private static func append(
+        _ chain: borrowing LedgerAppend, to ledger: inout LedgerBlock, in slab: Slab
+    ) {
+        let replaced = ledger.append(
+            chain.added, count: chain.addedCount, head: chain.head, in: slab
+        ) { slab.allocate($0) }
+        if let replaced { slab.deallocate(replaced.block, bytes: replaced.bytes) }
+    }
+
+    /// A ledger as snapshots have it, by way of its fixed block.
+    private static func serialized(_ ledger: LedgerBlock, in slab: Slab) -> [UInt8] {
+        let handle = slab.allocate(LedgerBlock.bytes)
+        ledger.write(to: handle, in: slab)
+        return Self.bytes { slab.appendLedger(handle, to: &$0) }
+    }
+
+    /// Random appends, each of which leaves the fixed block of before as a reader may still have
+    /// it; sometimes the block of before is where the next one goes on, as after a rollback.
+    @Test(arguments: [UInt64(1), 2, 3])
+    func ledgerOfBeforeIsWhatItWasWhileEntriesAreAppended(seed: UInt64) {
+        var random = SeededRandom(state: seed)
+        let slab = Slab()
+        defer { slab.destroy() }
+        var ledger = LedgerBlock()
+        var entries: [[UInt8]] = []
+        for round in 0 ..< 2_400 {
+            let before = ledger
+            let isCompared = round.isMultiple(of: 16)
+            let old = isCompared ? Self.serialized(before, in: slab) : []
+            var chain = LedgerAppend(after: ledger.head)
+            var added: [[UInt8]] = []
+            for _ in 0 ..< Int.random(in: 1 ... 4, using: &random) {
+                let entry = (0 ..< Int.random(in: 0 ... 300, using: &random)).map {
+                    UInt8(truncatingIfNeeded: $0 + entries.count)
+                }
+                entry.withUnsafeBytes { chain.append($0) }
+                added.append(entry)
+            }
+            // Nothing is freed here: what a reader or a rollback still has must be intact.
+            _ = ledger.append(
+                chain.added, count: chain.addedCount, head: chain.head, in: slab
+            ) { slab.allocate($0) }
+            if isCompared { #expect(Self.serialized(before, in: slab) == old) }
+            if Int.random(in: 0 ..< 10, using: &random) == 0 {
+                ledger = before
+            } else {
+                entries += added
+            }
+        }
+        let bytes = Self.serialized(ledger, in: slab)
+        bytes.withUnsafeBytes { bytes in
+            var kept: [[UInt8]] = []
+            LedgerPart(bytes).forEach { kept.append(Array($0)) }
+            #expect(kept == Array(entries.suffix(LedgerPart.entriesMax)))
+            #expect(Self.verified(bytes).isValid)
+            // A snapshot's bytes make the same ledger again, and pieces of it are the whole.
+            let loaded = slab.allocateLedger(bytes)
+            var pieces = ByteBuffer()
+            while pieces.count < bytes.count {
+                slab.appendLedger(loaded, from: pieces.count, bytesMax: 1_000, to: &pieces)
+            }
+            #expect(pieces.bytes.elementsEqual(bytes))
         }
     }
 

@@ -233,12 +233,15 @@ extension TrackFixture {
     }
 
     /// Counts by the name of the event.
-    func counts(_ who: Who) -> [String: UInt64] {
+    func counts(_ who: Who) -> [String: UInt64] { self.counters(who).mapValues(\.count) }
+
+    /// Counters by the names of their events.
+    func counters(_ who: Who) -> [String: CounterEntry] {
         guard let header = self.header(who) else { return [:] }
         let counters = self.store.counters(header.counters, Int(header.counterCount))
         return counters.reduce(into: [:]) {
             let name = self.store.project.names.name(Int($1.name))
-            $0[String(decoding: name, as: UTF8.self)] = $1.count
+            $0[String(decoding: name, as: UTF8.self)] = $1
         }
     }
 }

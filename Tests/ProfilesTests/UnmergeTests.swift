@@ -88,6 +88,53 @@ import Testing
         #expect(fixture.header(.person("old"))?.eventsTruncatedBefore ?? 0 > 0)
     }
 
+    /// Old was merged into ann and ann into bob before the events came: whoever is restored first,
+    /// each event is counted once.
+    @Test func droppedEventsAreOfTheRestoredProfileAlone() throws {
+        var limits = StoreLimits()
+        limits.eventsPerProfile = 4
+        let fixture = try Self.world(limits)
+        try fixture.identify("bob", device: "b")
+        let first = try fixture.merge(.person("old"), into: .person("ann"))
+        for _ in 0 ..< 3 {
+            try fixture.track(.installation("d", [EventSpec(name: "e")]), after: 1_000)
+            try fixture.track(TrackSpec("ann", [EventSpec(name: "e")]), after: 1_000)
+        }
+        let second = try fixture.merge(.person("ann"), into: .person("bob"))
+        // Older than all others, so it is dropped at once.
+        let early = fixture.now - 100_000
+        try fixture.track(.installation("d", [EventSpec(name: "e", occurredAt: early)]))
+        for _ in 0 ..< 5 {
+            try fixture.track(.installation("d", [EventSpec(name: "e")]), after: 1_000)
+            try fixture.track(TrackSpec("ann", [EventSpec(name: "e")]), after: 1_000)
+            try fixture.track(TrackSpec("bob", [EventSpec(name: "e")]), after: 1_000)
+        }
+        try fixture.unmerge(first.mergeID)
+        #expect(fixture.counts(.person("old")) == ["e": 10])
+        #expect(fixture.counts(.person("bob")) == ["e": 14, "f": 1])
+        #expect(fixture.counters(.person("old"))["e"]?.first == early)
+        try fixture.unmerge(second.mergeID)
+        #expect(fixture.counts(.person("old")) == ["e": 10])
+        #expect(fixture.counts(.person("ann")) == ["e": 9, "f": 1])
+        #expect(try #require(fixture.counters(.person("ann"))["e"]).first > early)
+        #expect(fixture.counts(.person("bob")) == ["e": 5])
+    }
+
+    /// What an un-merge took out of the noted events has left its times in them.
+    @Test(
+        arguments: [
+            (1 ... 9, 3 ... 7), (4 ... 5, 4 ... 5), (1 ... 2, 3 ... 3), (8 ... 9, 7 ... 7),
+        ] as [(ClosedRange<Int64>, ClosedRange<Int64>)])
+    func droppedEventsAreWithinTheTimesOfTheWhole(
+        noted: ClosedRange<Int64>, wanted: ClosedRange<Int64>
+    ) {
+        let whole = CounterEntry(name: 1, count: 9, first: 3, last: 7)
+        let counter = CounterEntry(
+            name: 1, count: 2, first: noted.lowerBound, last: noted.upperBound
+        ).within(whole)
+        #expect(counter.first ... counter.last == wanted && counter.count == 2)
+    }
+
     @Test func lateEventsFindTheirProfileAgain() throws {
         let fixture = try Self.world()
         let then = fixture.now
@@ -112,6 +159,25 @@ import Testing
         #expect(fixture.id(.device("by-alias")) == old && fixture.id(.device("by-ann")) == ann)
         #expect(fixture.id(.device("p")) == ann)
         #expect(fixture.id(.device("d")) == fixture.id(.person("bob")))
+    }
+
+    /// Whoever absorbed the survivor since is not credited with what is sent from a device that
+    /// came in the meantime, whenever it happened.
+    @Test func devicesThatCameSinceForgetLaterSurvivors() throws {
+        let fixture = try Self.world()
+        try fixture.identify("bob", device: "b")
+        let merge = try fixture.merge(.person("old"), into: .person("ann"), after: 10_000)
+        let before = fixture.now + 100
+        try fixture.identify("old", device: "by-alias", after: 10_000)
+        let attached = fixture.now + 100
+        _ = try fixture.merge(.person("ann"), into: .person("bob"), after: 10_000)
+        let absorbed = fixture.now + 100
+        try fixture.unmerge(merge.mergeID, after: 10_000)
+        for time in [before, attached, absorbed, fixture.now] {
+            let event = try fixture.track(
+                .installation("by-alias", [EventSpec(occurredAt: time)]), after: 1_000)
+            #expect(event.events[0].holder == fixture.id(.person("old")))
+        }
     }
 
     @Test func devicesThatTheMergePushedOutComeBack() throws {
@@ -148,6 +214,36 @@ import Testing
         #expect(fixture.attributes(.person("ann")) == ["a": "1", "b": "2"])
         #expect(fixture.counts(.person("ann")) == ["visit": 1])
         #expect(fixture.attributes(.device("d")).isEmpty)
+    }
+
+    @Test func platformsNamedSinceStayAlsoIfNobodyWasSeen() throws {
+        func platform(_ fixture: TrackFixture) -> UInt8? {
+            fixture.read(.installationID, Array("t".utf8))?.installations.first?.platform
+        }
+        func name(_ platform: Platform, _ fixture: TrackFixture) throws {
+            let spec = TrackSpec.installation("t").with { $0.platform = platform }
+            try fixture.track(spec.with { $0.flags = .historical }, after: 1_000)
+        }
+        for (named, expected) in [
+            (nil, Platform.appIOS), (.api, .appIOS), (.web, .appIOS), (.appAndroid, .appAndroid),
+        ] as [(Platform?, Platform)] {
+            let fixture = try Self.world()
+            try fixture.track(.installation("t").with { $0.platform = .appIOS }, after: 1_000)
+            // The login names the web.
+            let merge = try fixture.identify("ann", device: "t")
+            #expect(merge.outcome == .merged)
+            if let named { try name(named, fixture) }
+            let loaded = try SnapshotTests.load(SnapshotTests.blocks(of: fixture.store))
+            #expect(loaded.digest() == fixture.store.digest())
+            try fixture.unmerge(merge.mergeID)
+            #expect(platform(fixture) == expected.rawValue, "\(String(describing: named))")
+        }
+        let fixture = try Self.world()
+        try fixture.track(.installation("t").with { $0.platform = .appIOS }, after: 1_000)
+        let merge = try fixture.merge(.device("t"), into: .person("ann"))
+        try name(.web, fixture)
+        try fixture.unmerge(merge.mergeID)
+        #expect(platform(fixture) == Platform.web.rawValue)
     }
 
     // MARK: Consent
@@ -264,5 +360,26 @@ import Testing
                 ProjectID(rawValue: 1), IdentifierView(kind: .customID, bytes: $0))
         }
         #expect(chain == [old].compactMap { $0 })
+    }
+
+    @Test func changesNameTheProfilesThatMergesHadLedThrough() throws {
+        let fixture = TrackFixture()
+        try fixture.track(.installation("d"))
+        for name in ["old", "ann", "eve"] { try fixture.identify(name) }
+        let ids = ["old", "ann", "eve"].map { fixture.id(.person($0)) }
+        let (device, recorder) = (fixture.id(.device("d")), fixture.record())
+        // The anonymous one takes the custom id, and keeps it as an alias of the next.
+        let merge = try fixture.merge(.person("old"), into: .device("d"))
+        try fixture.merge(.person("old"), into: .person("ann"))
+        try fixture.merge(.person("ann"), into: .person("eve"))
+        _ = try recorder.takeChanges()
+        try fixture.unmerge(merge.mergeID)
+        let changes = try recorder.takeChanges()
+        let unmerged = try #require(changes.first { $0.kind == .unmerged })
+        #expect([unmerged.id, unmerged.other] == [ids[2], ids[0]])
+        #expect(unmerged.between == [device, ids[1]].compactMap(\.self))
+        let identified = try #require(changes.first { $0.kind == .identified })
+        #expect([identified.id, identified.other] == [ids[0], ids[2]])
+        #expect(identified.between == [device].compactMap(\.self))
     }
 }

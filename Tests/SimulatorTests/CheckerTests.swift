@@ -102,6 +102,25 @@ import Testing
         #expect(again(#"{"lsn":"6","replayed":true}"#) != nil)
     }
 
+    @Test func responseOfAnotherCallIsRefused() {
+        func write(_ method: String, _ unit: WriteUnit, _ response: String) -> Violation? {
+            Self.responses { recorder in
+                recorder.call(method, .write([unit]), response: response)
+            }
+        }
+        let value = WriteUnit(Self.ann, value: 1)
+        #expect(write("Identify", value, #"{"profile":{"custom_id":"ann"}}"#) == nil)
+        #expect(write("Identify", value, #"{"profile":{"custom_id":"bob"}}"#) != nil)
+        #expect(write("Identify", value, "null") != nil)
+        let events = WriteUnit(Self.ann, events: ["a", "b"])
+        for method in ["Track", "TrackStream"] {
+            let results = #"{"results":[{"event_id":"a"},{"event_id":"b"},{}]}"#
+            #expect(write(method, events, results) == nil)
+            #expect(write(method, events, #"{"results":[{"event_id":"a"}]}"#) != nil)
+        }
+        #expect(write("TrackStream", events, #"{"error":{"code":14}}"#) == nil)
+    }
+
     @Test func attributesOfASettledPersonAreKnownExactly() {
         func read(_ attributes: String) -> Violation? {
             Self.responses { recorder in

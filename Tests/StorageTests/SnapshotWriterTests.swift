@@ -175,6 +175,21 @@ import Testing
         #expect(again.target.framesLoaded == 60)
     }
 
+    /// It may hold what was erased since.
+    @Test func unfinishedSnapshotThatCouldNotBeRemovedGoesWithTheNext() throws {
+        let fixture = try Self.written()
+        let writer = try fixture.beginSnapshot(after: 60)
+        try LogFixture.write(block: 0, of: SnapshotContent(frames: 60), to: writer)
+        fixture.disk.plan(DiskFaultPlan(.inputOutput, of: .changes, number: 1))
+        writer.abandon()
+        #expect(fixture.disk.faultsHit == 1)
+        #expect(Self.names(fixture).contains("00000000000000b4.snapshot.tmp"))
+        try fixture.write(60)
+        let pruning = try fixture.prune(after: fixture.writeSnapshot(after: 61))
+        #expect(!Self.names(fixture).contains { $0.hasSuffix(".snapshot.tmp") })
+        #expect(pruning.snapshotsRemoved == 0 && pruning.bytesRemoved > 0)
+    }
+
     @Test(arguments: [DiskFault.inputOutput, .noSpace])
     func failureOfTheNthCallLeavesTheLogAndTheOlderSnapshot(fault: DiskFault) throws {
         var failures = 0

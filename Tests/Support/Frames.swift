@@ -43,10 +43,22 @@ package enum Frames {
         var block: [UInt8] = []
         for (name, value) in all + fields {
             block +=
-                [0, UInt8(name.utf8.count)] + Array(name.utf8) + [UInt8(value.utf8.count)]
+                [0, UInt8(name.utf8.count)] + Array(name.utf8) + self.length(value.utf8.count)
                 + Array(value.utf8)
         }
         return self.frame(self.headers, 4, stream, block)
+    }
+
+    /// The length of a literal, as HPACK writes it.
+    private static func length(_ count: Int) -> [UInt8] {
+        guard count >= 127 else { return [UInt8(count)] }
+        var bytes: [UInt8] = [127]
+        var rest = count - 127
+        while rest >= 128 {
+            bytes.append(UInt8(rest & 127) | 128)
+            rest >>= 7
+        }
+        return bytes + [UInt8(rest)]
     }
 
     package static func message(_ payload: [UInt8]) -> [UInt8] {

@@ -41,11 +41,15 @@ class Paths:
     devices: dict
     aliases: dict
 
-    def lead(self, identifier):
+    def holder(self, identifier):
         kind = identifier.WhichOneof("id")
         text = getattr(identifier, kind)
-        if kind != "profile_id":
-            text = (self.customs if kind == "custom_id" else self.devices).get(text)
+        if kind == "profile_id":
+            return text
+        return (self.customs if kind == "custom_id" else self.devices).get(text)
+
+    def lead(self, identifier):
+        text = self.holder(identifier)
         while text in self.aliases:
             text = self.aliases[text]
         return text
@@ -256,6 +260,10 @@ def visible(model, request):
             leaders = {leader for paths in (made.before, made.after) if (leader := paths.lead(identifier))}
             earlier = began.setdefault(key, set())
             is_known = kind == "profile_id" or not (leaders & concerned <= model.gone or key[1] in model.detached)
+            # The names of an erased person are gone, also for the time that it was merged into another one.
+            pairs = [(paths.holder(identifier), paths.lead(identifier)) for paths in (made.before, made.after)]
+            holders = {holder for holder, leader in pairs if holder != leader}
+            is_known &= kind == "profile_id" or not holders & model.gone
             # What leads to a restored profile led to the survivor before.
             is_known &= not (made.is_unmerge and made.after.lead(identifier) not in concerned)
             must |= bool(leaders & concerned) and is_known

@@ -101,11 +101,7 @@ class Model(Tracks, Triggers, Erasures, Imports, Merges, Repairs):
         if identifier.WhichOneof("id") == "custom_id":
             self.name(profile, identifier.custom_id)
         else:
-            self.put_device(
-                profile,
-                identifier.installation_id,
-                self.new_device(platform, profile, profile.id, learned),
-            )
+            self.put_device(profile, identifier.installation_id, self.new_device(platform, profile.id, learned))
         return profile
 
     def name(self, profile, custom_id):
@@ -113,9 +109,9 @@ class Model(Tracks, Triggers, Erasures, Imports, Merges, Repairs):
         self.customs[custom_id] = self.custom_parts[custom_id] = profile.id
 
     @staticmethod
-    def new_device(platform, holder, part, learned):
+    def new_device(platform, part, learned):
         received = learned.received
-        return Device(platform_of(platform), received, received, holder.id, part=part, since=learned.lsn)
+        return Device(platform_of(platform), received, received, part, part=part, since=learned.lsn)
 
     def put_device(self, profile, installation, device):
         """Adds a device; over the limit the least recently seen ones are detached and returned."""
@@ -344,13 +340,13 @@ class Model(Tracks, Triggers, Erasures, Imports, Merges, Repairs):
         installation, received = request.installation_id, learned.received
         left = {}
         if step == "create" and installation:
-            device = self.new_device(request.source.platform, target, target.id, learned)
+            device = self.new_device(request.source.platform, target.id, learned)
             self.put_device(
                 target, installation, device.moved(time, target.id, target.id) if request.custom_id else device
             )
         elif step == "attach":
             part = self.custom_parts[request.custom_id]
-            device = self.new_device(request.source.platform, target, part, learned).moved(time, target.id, target.id)
+            device = self.new_device(request.source.platform, part, learned).moved(time, part, part)
             left = self.put_device(target, installation, device)
         elif step == "promote":
             self.name(target, request.custom_id)
@@ -364,8 +360,9 @@ class Model(Tracks, Triggers, Erasures, Imports, Merges, Repairs):
             device = holder.devices.pop(installation)
             device = device if self.imports else replace(device, seen=received)
             holder.raise_revision(learned)
-            device = replace(device, part=self.custom_parts.get(request.custom_id, target.id), since=learned.lsn)
-            left = self.put_device(target, installation, device.moved(time, target.id, holder.id, attached=received))
+            part = self.custom_parts.get(request.custom_id, target.id)
+            device = replace(device, part=part, since=learned.lsn)
+            left = self.put_device(target, installation, device.moved(time, part, holder.id, attached=received))
         for name in left:
             response.warnings.add(reason="INSTALLATION_DETACHED", identifier=types.Identifier(installation_id=name))
         return step in ("attach", "promote", "merge", "switch", "log out")

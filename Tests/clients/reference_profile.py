@@ -22,6 +22,7 @@ class Device:
     platform: int
     attached: int
     seen: int
+    # Holders are named by whose identifiers led the device to them, who may have been merged away by then.
     first: str = ""  # the first holder
     moves: tuple = ()  # (effective time, holder)
     part: str = ""  # the profile to whose identifiers it belongs, which may be merged away

@@ -4,7 +4,6 @@ Nothing of one project is in another: each has a `Model` of its own. Whoever nam
 contract: what is wrong with the request, that there is no such project, that it is being deleted, and then the rest.
 """
 
-import time
 from dataclasses import dataclass, field
 
 from conftest import types_pb2 as types
@@ -152,6 +151,3 @@ class Projects:
         if project.due:
             timestamp(project.due, response.delete_due)
         return response
-
-    def is_time_of_deletion(self, due):
-        return abs(due - time.time_ns() // 1_000 - self.delay * SECOND) < 5 * SECOND

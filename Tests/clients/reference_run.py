@@ -17,9 +17,13 @@ from reference_lists import ListComparisons
 from reference_watch import FeedComparisons
 from reference_model import Learned
 from reference_operations import affected
-from reference_profile import micros
+from reference_profile import SECOND, micros
 from reference_projects import METHODS, Projects
 from reference_requests import Requests
+
+
+def now():
+    return time.time_ns() // 1_000
 
 
 # The merges of an import have an id that nobody is told.
@@ -73,6 +77,8 @@ class Run(Comparisons, FeedComparisons, ListComparisons, ExportComparisons, Iden
         # Counts of outcomes, reasons and warnings: the coverage of the seeds.
         self.seen = collections.Counter()
         self.last_lsn = self.last_received = 0
+        # When the present call was sent first.
+        self.called = 0
         self.markers = 0
         self.first_lsn = self.head_lsn() + 1
 
@@ -104,15 +110,16 @@ class Run(Comparisons, FeedComparisons, ListComparisons, ExportComparisons, Iden
 
     def apply(self, operation, kill_after):
         method, request = self.requests.make(operation, self.first_ids, self.revision_of)
-        killed = kill_after is not None and not getattr(request, "request_id", "")
+        killed, self.called = kill_after is not None and not getattr(request, "request_id", ""), now()
         if killed:
             if method != "ImportProfiles":
                 request.request_id = f"{self.prefix}kill-{len(self.seen)}-{self.last_lsn}"
             self.send_and_kill(method, request, kill_after)
+        is_known = method == "ImportProfiles" and (method, request.chunk_id) in self.model.requests
         names = list(dict.fromkeys(affected(operation)))
         before = {profile.id for name in names if (profile := self.find(name))}
         response, failure = self.send(method, request)
-        if response and killed:
+        if response and killed and not is_known:
             self.forget_replayed(response)
         learned = self.learn(method, request, response, names)
         try:
@@ -186,34 +193,41 @@ class Run(Comparisons, FeedComparisons, ListComparisons, ExportComparisons, Iden
     # MARK: What only the server knows
 
     def learn(self, method, request, response, names):
-        now = time.time_ns() // 1_000
         if response is None:
             # Rejected: any lsn that is greater than all previous ones.
-            return self.learned(self.last_lsn + 1_000, now, request)
+            return self.learned(self.last_lsn + 1_000, now(), request)
         if method in METHODS:
-            return self.learn_of_project(response, now)
+            return self.learn_of_project(method, request, response)
         if getattr(response, "replayed", False):
-            return self.learned(response.lsn, now, request)
+            return self.learned(response.lsn, now(), request)
         expect(response.lsn > self.last_lsn, "lsn does not rise", f"> {self.last_lsn}", response.lsn)
         self.last_lsn = response.lsn
+        responded = now()
         received = max(self.times_seen(response, names), default=0)
         if received <= self.last_received:
-            received = now
-        expect(abs(received - now) < CLOCK_SLACK, "received_at", now, received)
+            received = responded
+        self.expect_time("received_at", received, responded)
         self.last_received = received
         return self.learned(response.lsn, received, request, response)
 
-    def learn_of_project(self, response, now):
-        project, its = self.projects.all[self.project], Learned(self.last_lsn, now)
+    def learn_of_project(self, method, request, response):
+        responded = now()
+        project, its = self.projects.all[self.project], Learned(self.last_lsn, responded)
         if isinstance(response, admin.Project):
             its.created = micros(response.created_at)
             if not project.exists:
-                expect(abs(its.created - now) < CLOCK_SLACK, "created_at", now, its.created)
+                self.expect_time("created_at", its.created, responded)
         elif response.HasField("delete_due"):
             its.due = micros(response.delete_due)
-            if not project.due:
-                expect(self.projects.is_time_of_deletion(its.due), "delete_due", now, its.due)
+            # A replayed deletion has the time of then, also if it was undone since.
+            if not project.due and (method, request.request_id) not in project.model.requests:
+                self.expect_time("delete_due", its.due - self.projects.delay * SECOND, responded)
         return its
+
+    def expect_time(self, what, time, responded):
+        """A time at which the server received the present call."""
+        earliest, latest = self.called - CLOCK_SLACK, responded + CLOCK_SLACK
+        expect(earliest < time < latest, what, f"{earliest} ... {latest}", time)
 
     def learned(self, lsn, received, request, response=None):
         its = Learned(lsn, received)

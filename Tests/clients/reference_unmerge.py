@@ -237,7 +237,7 @@ class Unmerges:
             restored.consents[key] = consent_of.merge_consent(mine, opt_out) if is_joined else opt_out
         restored.seen = max(restored.seen, self.sight_since(undoing, True))
         restored.devices = {
-            name: self.returned(merge.loser.devices.get(name), device, merge.received, restored.id)
+            name: self.returned(undoing, name, device)
             for name, device in living.devices.items()
             if device.part in undoing.parts
         }
@@ -254,15 +254,19 @@ class Unmerges:
             other.attributes[name] = had[other.id].attributes[name]
 
     @staticmethod
-    def returned(former, device, received, owner):
-        """A device of the loser as it was, unless it was seen since. One that came since has its own history,
-        whose last move led to its holder."""
+    def returned(undoing, name, device):
+        """A device of the loser as it was, with what was seen of it since. One that came since has its own history, but
+        for the moves with whoever has absorbed the loser since it came."""
+        merge = undoing.merge
+        former = merge.loser.devices.get(name)
         if not former or former.since != device.since:
-            (time, _), moves = device.moves[-1], device.moves[:-1]
-            return replace(device, moves=(*moves, (time, owner)))
-        if device.seen <= received:
-            return former
-        return replace(former, seen=device.seen, platform=device.platform)
+            ends = [number for number, (_, holder) in enumerate(device.moves, 1) if holder in undoing.parts]
+            return replace(device, moves=device.moves[: max(ends, default=0)])
+        if device.seen > merge.received:
+            return replace(former, seen=device.seen, platform=device.platform)
+        # A historical call names a platform, and sees nobody.
+        is_named = device.platform != merge.after.devices[name].platform
+        return replace(former, platform=device.platform) if is_named else former
 
     def learn_bounds(self, undoing, is_exact, shown):
         """What the rules leave to what is known: bounds of counters and events whose events are no longer retained, and

@@ -214,7 +214,7 @@ class FeedComparisons:
         return found
 
     def wait_until_settled(self, trigger_id):
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while time.monotonic() < deadline:
             listed = self.service.stub.ListTriggers(
                 rpc.ListTriggersRequest(project=self.project), timeout=TIMEOUT_SECONDS

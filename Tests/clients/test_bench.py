@@ -112,3 +112,77 @@ def test_a_server_that_takes_no_call_ends_the_load():
     assert finished.returncode == 3 and server.address in finished.stderr, finished.stderr
     assert server.connections < 100
     server.listener.close()
+
+
+def stream(server, *flags):
+    finished = subprocess.run(
+        [str(BENCH), "stream", "--address", server.listen, "--pid", str(server.pid), "--json", *flags],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert finished.stdout, finished.stderr
+    return finished.returncode, json.loads(finished.stdout)
+
+
+@pytest.mark.parametrize("batch", [1, 15])
+def test_a_load_of_streams_counts_the_events_that_are_durable(server, batch):
+    server.start()
+    flags = ["--connections", "2", "--streams", "3", "--in-flight", "7", "--ids", "40", "--batch", str(batch)]
+    code, report = stream(server, "--events", "1000", *flags)
+    # Rounded up to whole messages.
+    messages = -(-1000 // batch)
+    assert code == 0 and report["events"] == messages * batch and report["messages"] == messages
+    assert report["not_stored"] == report["failures"] == 0 and report["statuses"] == {"OK": 6}
+    assert report["server_cpu_us"] >= 0 and report["latency_ms"]["p50"] <= report["latency_ms"]["max"]
+    stored = server.metric('profiles_items_total{result="stored"}')
+    assert stored == report["events"]
+
+
+def test_a_load_of_streams_does_not_wait_while_it_may_send(shared, tmp_path):
+    """Each response lets a message follow, which nothing would wake it for."""
+    trace, flags = tmp_path / "trace", ["--events", "30", "--streams", "1", "--in-flight", "1", "--ids", "10"]
+    finished = subprocess.run(
+        ["strace", "-f", "-e", "trace=poll,ppoll", "-o", str(trace), str(BENCH), "stream", *flags]
+        + ["--address", shared.listen],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert finished.returncode == 0 and trace.read_text(), finished.stderr
+    # Of 30 waits for a response; a slow disk may make one or another longer than a wait lasts.
+    assert trace.read_text().count("(Timeout)") < 15
+
+
+def test_a_load_of_streams_ends_after_its_seconds(shared):
+    code, report = stream(shared, "--seconds", "0.3", "--streams", "2", "--ids", "10")
+    assert code == 0 and report["events"] > 0 and report["statuses"] == {"OK": 2}
+
+
+def test_messages_of_a_stream_that_fail_make_the_load_fail(shared):
+    code, report = stream(shared, "--events", "20", "--streams", "1", "--project", "no-such-project")
+    assert code == 1 and report["events"] == 0 and report["failures"] == 20
+
+
+def test_the_cpu_of_a_process_that_does_not_exist_is_rejected(shared):
+    for mode in ([], ["stream"]):
+        command = [str(BENCH), *mode, "--address", shared.listen, "--pid", "4194304"]
+        finished = subprocess.run(command, capture_output=True, text=True, timeout=30)
+        assert finished.returncode == 2 and "--pid 4194304: there is no such process" in finished.stderr
+
+
+def test_the_cpu_of_the_server_is_reported_for_calls(shared):
+    flags = ["--requests", "200", "--connections", "1", "--streams", "4", "--ids", "10"]
+    finished = subprocess.run(
+        [str(BENCH), "--address", shared.listen, "--pid", str(shared.pid), *flags, "--json"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert finished.returncode == 0 and json.loads(finished.stdout)["server_cpu_us"] >= 0, finished.stderr
+
+
+@pytest.mark.parametrize("flags", [["--batch", "16"], ["--batch", "0"], ["--in-flight", "0"], ["--seconds", "0"]])
+def test_a_flag_of_the_stream_mode_outside_of_its_range_is_rejected(flags):
+    finished = subprocess.run([str(BENCH), "stream", *flags], capture_output=True, text=True, timeout=30)
+    assert finished.returncode == 2 and " ".join(flags) in finished.stderr

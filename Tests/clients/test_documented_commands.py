@@ -45,7 +45,7 @@ def run(folder, lines, **variables):
 
 def test_the_readmes_way_to_projects_and_keys(tmp_path):
     lines = block("README.md", "**Projects and keys.**")
-    for documented, port in zip(("127.0.0.1:50052", "127.0.0.1:9465"), free_ports(2)):
+    for documented, port in zip(("127.0.0.1:50052", "127.0.0.1:9466"), free_ports(2)):
         assert documented in lines
         lines = lines.replace(documented, f"127.0.0.1:{port}")
     for state in "created", "exists":

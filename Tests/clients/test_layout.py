@@ -11,8 +11,10 @@ SYSTEM = {"Foundation", "Glibc", "Dispatch", "Synchronization", "Testing", "Foun
 ALLOWED = {
     "Bytes": {"Synchronization"},
     "Profiles": {"Bytes", "Synchronization"},
+    "ManualPages": set(),
     "IOCore": {"Bytes", "Synchronization"},
     "IOLinux": {"IOCore", "Bytes", "CLinux", "Glibc", "Synchronization"},
+    "IOTLS": {"IOCore", "COpenSSL", "Synchronization"},
     "IOSimulation": {"Storage", "IOCore", "Bytes", "Synchronization"},
     "GRPCTransport": {"IOCore", "Bytes", "CNGHTTP2", "Synchronization"},
     "Storage": {"IOCore", "Bytes", "CCRC32C", "Synchronization"},
@@ -20,23 +22,26 @@ ALLOWED = {
     "ProfileService": {"GRPCTransport", "Storage", "Messages", "Profiles", "IOCore", "Bytes", "Synchronization"},
     "ProfileServer": {
         "ProfileService",
+        "ProfileClient",
         "GRPCTransport",
         "Storage",
         "Profiles",
         "IOLinux",
+        "IOTLS",
         "IOCore",
         "Bytes",
+        "ManualPages",
         "CNGHTTP2",
         "CProtobufC",
         "Glibc",
         "Foundation",
         "Synchronization",
     },
-    "profiled": {"ProfileServer", "Foundation"},
-    "ProfileClient": {"CNGHTTP2", "CMessages", "CProtobufC", "CLinux", "Glibc"},
+    "profiled": {"ProfileServer", "IOLinux", "Glibc"},
+    "ProfileClient": {"CNGHTTP2", "CMessages", "CProtobufC", "COpenSSL", "CLinux", "Glibc"},
     "ProfileOffline": {"ProfileService", "Storage", "Messages", "Profiles", "IOLinux", "IOCore", "Bytes"},
-    "ProfileTool": {"ProfileClient", "ProfileOffline", "Glibc", "Foundation"},
-    "profilectl": {"ProfileTool", "IOLinux", "Foundation"},
+    "ProfileTool": {"ProfileClient", "ProfileOffline", "ManualPages", "Glibc"},
+    "profilectl": {"ProfileTool", "IOLinux", "Glibc"},
     "profile-bench": {"ProfileClient", "IOLinux", "Glibc", "Foundation", "Dispatch", "Synchronization"},
     "TestSupport": {
         "ProfileService",
@@ -63,12 +68,25 @@ ALLOWED = {
         "Synchronization",
     },
     "profile-simulator": {"Simulator", "Foundation"},
+    "profile-paths": {
+        "TestSupport",
+        "ProfileClient",
+        "GRPCTransport",
+        "Storage",
+        "Messages",
+        "Profiles",
+        "IOSimulation",
+        "IOLinux",
+        "IOCore",
+        "Bytes",
+        "Glibc",
+    },
 }
 # Where a target is that is not in Sources/NAME.
 FOLDERS = {"TestSupport": "Tests/Support", "CMessages": "Generated"}
-SHIMS = {"CNGHTTP2", "CProtobufC", "CLinux", "CCRC32C"}
-# What only tests and the simulator may depend on.
-TEST_ONLY = {"TestSupport", "IOSimulation", "Simulator", "profile-simulator"}
+SHIMS = {"CNGHTTP2", "CProtobufC", "COpenSSL", "CLinux", "CCRC32C"}
+# What only tests, the simulator and measurements may depend on.
+TEST_ONLY = {"TestSupport", "IOSimulation", "Simulator", "profile-simulator", "profile-paths"}
 # The files of FuzzTests, built by scripts/fuzz.sh as an executable and by nothing else.
 FUZZER = "profiles-fuzz"
 IMPORT = re.compile(
@@ -102,6 +120,7 @@ def test_pure_targets_import_no_system(target):
 def manifest():
     """{target: its dependencies} of Package.swift, test targets included."""
     text = (ROOT / "Package.swift").read_text()
+    text = re.sub(r',\s*condition: \.when\(traits: \["\w+"\]\)', "", text)
     pattern = re.compile(
         r'\.(?:target|executableTarget|systemLibrary|testTarget)\(\s*name: "([^"]+)"(?:,\s*dependencies: \[([^\]]*)\])?'
     )

@@ -25,7 +25,7 @@ from google.protobuf import message_factory
 
 from conftest import Server, profiles_pb2 as rpc, profiles_pb2_grpc
 from profiles.v1 import admin_pb2, admin_pb2_grpc
-from reference_compare import Difference
+from reference_compare import TIMEOUT_SECONDS, Difference
 from reference_operations import ERASURES, MANY_ATTRIBUTES, MANY_DEVICES, REPAIRS, Generator, Shape
 from reference_run import Run
 
@@ -95,7 +95,7 @@ class Service:
         return self.admin if hasattr(self.admin, method) else self.stub
 
     def take_snapshot(self):
-        self.admin.CreateSnapshot(admin_pb2.CreateSnapshotRequest(), timeout=30)
+        self.admin.CreateSnapshot(admin_pb2.CreateSnapshotRequest(), timeout=TIMEOUT_SECONDS)
 
     def kill_and_restart(self):
         self.channel.close()
@@ -115,7 +115,7 @@ def built(service):
             call = getattr(service.stub_of(method.name), method.name)
             try:
                 request = message_factory.GetMessageClass(method.input_type)()
-                response = call(iter([request]) if method.client_streaming else request, timeout=20)
+                response = call(iter([request]) if method.client_streaming else request, timeout=TIMEOUT_SECONDS)
                 if method.server_streaming:
                     next(response)
             except grpc.RpcError as error:

@@ -5,6 +5,7 @@ import json
 import re
 import shlex
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -55,6 +56,22 @@ def test_sum_of_a_run_counts_what_happened():
     assert total["steps"] > 6 * 2000
     assert sum(total["calls"].values()) > 100
     assert total["faults"]
+
+
+def test_a_run_is_limited_in_computing_time():
+    """Real time says nothing of a run on a machine that has other work."""
+    endless = [SIMULATOR, "replay", "--seed", "3", "--steps", "1000000000", "--faults", ""]
+    process = subprocess.Popen(endless, stdout=subprocess.DEVNULL)
+    try:
+        seconds = "unlimited"
+        while seconds == "unlimited":
+            assert process.poll() is None
+            limits = Path(f"/proc/{process.pid}/limits").read_text()
+            seconds = re.search(r"^Max cpu time +(\S+)", limits, re.MULTILINE)[1]
+        assert 120 <= int(seconds) < 240
+    finally:
+        process.kill()
+        process.wait()
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ floods of attacks.py come one after another from another address. PROFILES_SOAK_
 duration and the calls per second.
 """
 
+import concurrent.futures
+import itertools
 import json
 import math
 import os
@@ -27,6 +29,8 @@ RATE = int(os.environ.get("PROFILES_SOAK_RATE", "500"))
 PEOPLE = 100
 # Of all samples: the time in which the state fills and buffers grow to their size.
 WARM_UP = 0.3
+# In that time so many floods run at once: the allocator keeps what the worst moment took, and later none is as bad.
+WARM_UP_FLOODS = 4
 FLOOD_FRAMES = 2_000
 PAUSE_SECONDS = 1
 SAMPLE_SECONDS = 1
@@ -73,6 +77,13 @@ def slope(samples):
     return growth, math.sqrt(rest / (len(points) - 2) / spread)
 
 
+def flood_at_once(server, environment, names, count):
+    """Runs so many sequences of floods at once, each one flood behind the other; returns how many frames were sent."""
+    with concurrent.futures.ThreadPoolExecutor(count) as pool:
+        runs = [pool.submit(flood, server, environment, names(offset)) for offset in range(count)]
+        return sum(run.result() for run in runs)
+
+
 def flood(server, environment, names):
     """Runs one flood after another for as long as `names` has some; returns how many frames were sent."""
     frames, here = 0, pathlib.Path(__file__).parent
@@ -91,13 +102,13 @@ def flood(server, environment, names):
     return frames
 
 
-def floods_while(is_running):
-    """The names of all floods, again and again."""
-    while True:
-        for name in attacks.FLOODS:
-            if not is_running():
-                return
-            yield name
+def floods_while(is_running, first=0):
+    """The names of all floods, again and again, from one of them on."""
+    names = list(attacks.FLOODS)
+    for number in itertools.count(first):
+        if not is_running():
+            return
+        yield names[number % len(names)]
 
 
 def test_F20_a_soak_with_faults_leaves_memory_and_descriptors_level(tmp_path, capsys):

@@ -145,6 +145,34 @@ def test_identifier_leads_at_the_lsn_of_the_change(server):
     follower.stop()
 
 
+def test_identifier_leads_through_a_merge_that_an_unmerge_took_out_of_a_chain(server):
+    stub = stub_of(server.start())
+    names = [unique() for _ in range(3)]
+    ann, bob, eve = (types_pb2.Identifier(custom_id=name) for name in names)
+    for name in names:
+        stub.Identify(profiles_pb2.IdentifyRequest(project="default", custom_id=name))
+
+    def merge(loser, survivor):
+        return stub.MergeProfiles(
+            profiles_pb2.MergeProfilesRequest(
+                project="default", loser=loser, survivor=survivor, allow_identified=True
+            )
+        ).merge_id
+
+    # The first merge is older than the watcher's first position.
+    first = merge(ann, bob)
+    lsn = stub.Track(track(bob, event("of_bob"))).lsn
+    stub.Track(track(eve, event("of_eve_alone")))
+    merge(bob, eve)
+    stub.Track(track(eve, event("of_eve")))
+    stub.UnmergeProfile(profiles_pb2.UnmergeProfileRequest(project="default", merge_id=first))
+    stub.Track(track(bob, event("of_eve_without_ann")))
+    stub.Track(track(ann, event("of_ann")))
+    follower = Follower(stub, from_lsn=lsn, kinds=[KIND.CHANGE_KIND_EVENT_STORED], identifiers=[ann])
+    assert [change.change.event.name for change in follower.wait(3)] == ["of_bob", "of_eve", "of_ann"]
+    follower.stop()
+
+
 def test_watcher_resumes_over_a_kill_without_a_gap(server):
     stub = stub_of(server.start())
     who = custom()

@@ -1,5 +1,5 @@
 // What Swift's Glibc module does not export: epoll, eventfd, accept4, prctl's thread name, the
-// scheduler's affinity, and the arguments of main.
+// scheduler's affinity, and the arguments and environment of main.
 // Thin wrappers without any logic.
 #pragma once
 #include <stdint.h>
@@ -43,6 +43,8 @@ uint64_t linux_file_system_magic(const char *path);
 /// The arguments of main, its name first, as glibc passed them; they live as long as the process.
 int linux_argument_count(void);
 const char *linux_argument(int index);
+/// The entry of the environment with this index, such as `HOME=/root`; NULL behind the last one.
+const char *linux_environment_entry(int index);
 /// The cores that the calling thread may run on (sched_getaffinity), or 0 on failure.
 int linux_affinity_count(void);
 /// Makes the allocator map blocks of 256 KiB and more on their own, so that they are given back to

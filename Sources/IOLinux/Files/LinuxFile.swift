@@ -11,10 +11,25 @@ final class LinuxFile: File {
         self.descriptor = descriptor
     }
 
+    /// The path that the file has now, for errors: a segment is made under another name, and an
+    /// operator looks for the one that it was given since.
+    private var presentPath: String {
+        let code = errno
+        defer { errno = code }
+        return withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(PATH_MAX)) { target in
+            // SAFETY: the buffer and its size are given together; only what was written is read.
+            let count = readlink(
+                "/proc/self/fd/\(self.descriptor)", target.baseAddress!, target.count)
+            guard count > 0, count < target.count else { return self.path }
+            return String(
+                decoding: target[..<count].map(UInt8.init(bitPattern:)), as: UTF8.self)
+        }
+    }
+
     func size() throws(IOError) -> Int {
         var status = stat()
         guard fstat(self.descriptor, &status) == 0 else {
-            throw IOError(operation: "fstat", subject: self.path)
+            throw IOError(operation: "fstat", subject: self.presentPath)
         }
         return Int(status.st_size)
     }
@@ -30,7 +45,7 @@ final class LinuxFile: File {
             if count > 0 {
                 done += count
             } else if errno != EINTR {
-                throw IOError(operation: "pread", subject: self.path)
+                throw IOError(operation: "pread", subject: self.presentPath)
             }
         }
         return done
@@ -46,7 +61,7 @@ final class LinuxFile: File {
             if count > 0 {
                 done += count
             } else if count == 0 || errno != EINTR {
-                throw IOError(operation: "pwrite", subject: self.path)
+                throw IOError(operation: "pwrite", subject: self.presentPath)
             }
         }
     }
@@ -55,7 +70,7 @@ final class LinuxFile: File {
         // Never repeated, not even after EINTR: the success of a second call proves nothing about
         // the pages of the first one.
         guard fdatasync(self.descriptor) == 0 else {
-            throw IOError(operation: "fdatasync", subject: self.path)
+            throw IOError(operation: "fdatasync", subject: self.presentPath)
         }
     }
 
@@ -66,7 +81,9 @@ final class LinuxFile: File {
 
     func truncate(to size: Int) throws(IOError) {
         while ftruncate(self.descriptor, off_t(size)) != 0 {
-            guard errno == EINTR else { throw IOError(operation: "ftruncate", subject: self.path) }
+            guard errno == EINTR else {
+                throw IOError(operation: "ftruncate", subject: self.presentPath)
+            }
         }
     }
 

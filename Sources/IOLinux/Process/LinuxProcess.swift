@@ -13,6 +13,31 @@ package enum LinuxProcess {
         (0 ..< linux_argument_count()).dropFirst().map { String(cString: linux_argument($0)) }
     }
 
+    /// The id of the process.
+    package static var identifier: Int32 { getpid() }
+
+    /// The environment of the process; of a name that is there twice, the first value, as `getenv`
+    /// has it.
+    ///
+    /// From C, because Foundation, whose `ProcessInfo` has it too, would add 50 MB to a program
+    /// that is linked statically (docs/decisions/0530-static-runtime.md).
+    package static var environment: [String: String] {
+        var variables: [String: String] = [:]
+        var index: Int32 = 0
+        // SAFETY: the table and its strings change only by `setenv` and the like, which this
+        // process calls before it has a second thread; each string is copied.
+        while let entry = linux_environment_entry(index) {
+            index += 1
+            let text = String(cString: entry)
+            guard let equals = text.utf8.firstIndex(of: UInt8(ascii: "=")) else { continue }
+            let name = String(text[..<equals])
+            if variables[name] == nil {
+                variables[name] = String(text[text.utf8.index(after: equals)...])
+            }
+        }
+        return variables
+    }
+
     /// Cores that this process may use: those of its affinity, and the quota of its control groups,
     /// rounded up.
     package static var cores: Int {

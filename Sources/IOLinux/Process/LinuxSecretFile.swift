@@ -10,6 +10,8 @@ package enum LinuxSecretFile {
         case notAFile
         /// Others have access to it; its permissions.
         case open(mode: UInt32)
+        /// Everybody can write it; its permissions.
+        case writable(mode: UInt32)
         /// It belongs to somebody who is neither this process nor root.
         case foreign(owner: UInt32)
 
@@ -20,6 +22,8 @@ package enum LinuxSecretFile {
             case .open(let mode):
                 "others than its owner have access to it (mode \(String(mode, radix: 8))); "
                     + "chmod 600 it, and make new keys if somebody may have read these"
+            case .writable(let mode):
+                "everybody can write it (mode \(String(mode, radix: 8))); chmod 644 it"
             case .foreign(let owner): "it belongs to another user (\(owner))"
             }
         }
@@ -33,6 +37,23 @@ package enum LinuxSecretFile {
     ///
     /// - Complexity: O(bytes read).
     package static func read(_ path: String, bytesMax: Int) throws(Failure) -> [UInt8] {
+        try self.read(path, bytesMax: bytesMax) { mode throws(Failure) in
+            guard mode & 0o077 == 0 else { throw .open(mode: mode & 0o7777) }
+        }
+    }
+
+    /// The same for a file that others may read, such as a certificate, and must not change.
+    package static func readPublic(
+        _ path: String, bytesMax: Int
+    ) throws(Failure) -> [UInt8] {
+        try self.read(path, bytesMax: bytesMax) { mode throws(Failure) in
+            guard mode & 0o002 == 0 else { throw .writable(mode: mode & 0o7777) }
+        }
+    }
+
+    private static func read(
+        _ path: String, bytesMax: Int, examine: (UInt32) throws(Failure) -> Void
+    ) throws(Failure) -> [UInt8] {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)
         guard descriptor >= 0 else {
             throw .unreadable(IOError(operation: "open", subject: path))
@@ -44,7 +65,7 @@ package enum LinuxSecretFile {
             throw .unreadable(IOError(operation: "fstat", subject: path))
         }
         guard status.st_mode & S_IFMT == S_IFREG else { throw .notAFile }
-        guard status.st_mode & 0o077 == 0 else { throw .open(mode: status.st_mode & 0o7777) }
+        try examine(status.st_mode)
         guard status.st_uid == geteuid() || status.st_uid == 0 else {
             throw .foreign(owner: status.st_uid)
         }

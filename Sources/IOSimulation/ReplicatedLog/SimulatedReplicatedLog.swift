@@ -22,6 +22,7 @@ package final class SimulatedReplicatedLog: CommandLog {
         let payload: UnsafeRawBufferPointer
     }
 
+    package let isReplicated = true
     package let framesInFlightMax = SimulatedCluster.framesInFlightMax
     package let failure: StorageError? = nil
     private let cluster: SimulatedCluster

@@ -7,28 +7,16 @@ import Profiles
 // serialised before its next reset.
 
 extension MessageEncoder {
-    /// Appends the UpdateSubscriptionResponse of a result that was carried out.
-    package func encodeUpdateSubscriptionResponse(
-        _ header: ResultHeader, body: inout ByteReader, into output: inout ByteBuffer
-    ) -> ItemOutcomes {
-        self.arena.reset()
-        let (response, outcomes) = self.subscriptionResponse(header, body: &body)
-        Self.pack(UnsafeMutableRawPointer(response), into: &output)
-        return outcomes
-    }
-
-    /// The response as a C message in the arena.
+    /// The UpdateSubscriptionResponse of a result, as a C message in the arena.
     func subscriptionResponse(
         _ header: ResultHeader, body: inout ByteReader
     ) -> (UnsafeMutablePointer<Profiles__V1__UpdateSubscriptionResponse>, ItemOutcomes) {
-        guard let result = SubscriptionResultBody(from: &body) else {
-            preconditionFailure("a result of this process is whole")
-        }
+        let result = Self.readResult(&body)
         let response = self.arena.make(profiles__v1__update_subscription_response__init)
         response.pointee.profile_id = self.profileIDText(result.profileID)
         response.pointee.revision = result.revision
         response.pointee.lsn = header.lsn
-        response.pointee.replayed = header.flags.contains(.replayed) ? 1 : 0
+        response.pointee.replayed = header.isReplayed ? 1 : 0
         if let from = result.redirectedFrom {
             response.pointee.redirected_from = self.identifierText(from)
         }
@@ -38,13 +26,11 @@ extension MessageEncoder {
         response.pointee.entries = self.arena.pointers(result.changeCount)
         var outcomes = ItemOutcomes()
         for index in 0 ..< result.changeCount {
-            guard let change = SubscriptionResultView(from: &body) else {
-                preconditionFailure("a result of this process is whole")
-            }
+            let change = Self.readChange(&body)
             response.pointee.results[index] = self.subscriptionResult(change)
             response.pointee.entries[index] = self.consentEntry(
                 change.entry, change.previousHash, change.hash)
-            outcomes.count(change, isReplay: header.flags.contains(.replayed))
+            outcomes.count(change, isReplay: header.isReplayed)
         }
         response.pointee.subscriptions = self.subscriptions(&body)
         return (response, outcomes)
@@ -139,11 +125,11 @@ extension MessageEncoder {
     ) -> ItemOutcomes {
         self.arena.reset()
         let response = self.arena.make(profiles__v1__confirm_subscription_response__init)
-        let (result, outcomes) = self.skipChanges(header, &body)
+        let (result, outcomes) = self.skipChange(header, &body)
         response.pointee.profile_id = self.profileIDText(result.profileID)
         response.pointee.revision = result.revision
         response.pointee.lsn = header.lsn
-        response.pointee.replayed = header.flags.contains(.replayed) ? 1 : 0
+        response.pointee.replayed = header.isReplayed ? 1 : 0
         response.pointee.subscriptions = self.subscriptions(&body)
         Self.pack(UnsafeMutableRawPointer(response), into: &output)
         return outcomes
@@ -155,29 +141,21 @@ extension MessageEncoder {
     ) -> ItemOutcomes {
         self.arena.reset()
         let response = self.arena.make(profiles__v1__redeem_unsubscribe_token_response__init)
-        let (_, outcomes) = self.skipChanges(header, &body)
+        let (_, outcomes) = self.skipChange(header, &body)
         response.pointee.lsn = header.lsn
-        response.pointee.replayed = header.flags.contains(.replayed) ? 1 : 0
+        response.pointee.replayed = header.isReplayed ? 1 : 0
         Self.pack(UnsafeMutableRawPointer(response), into: &output)
         return outcomes
     }
 
     /// The body of a token's result up to its subscriptions, and what became of its one change.
-    private func skipChanges(
+    private func skipChange(
         _ header: ResultHeader, _ body: inout ByteReader
     ) -> (result: SubscriptionResultBody, outcomes: ItemOutcomes) {
-        guard let result = SubscriptionResultBody(from: &body) else {
-            preconditionFailure("a result of this process is whole")
-        }
-        var outcomes = ItemOutcomes()
+        let result = Self.readResult(&body)
+        var outcomes = Self.skipChanges(of: result, header, &body)
         // Used before, or the person is gone: nothing was left to change.
         if result.changeCount == 0 { outcomes.duplicate = 1 }
-        for _ in 0 ..< result.changeCount {
-            guard let change = SubscriptionResultView(from: &body) else {
-                preconditionFailure("a result of this process is whole")
-            }
-            outcomes.count(change, isReplay: header.flags.contains(.replayed))
-        }
         return (result, outcomes)
     }
 
@@ -187,7 +165,7 @@ extension MessageEncoder {
     ) -> ItemOutcomes {
         self.arena.reset()
         let existed = body.read(UInt8.self)
-        let replayed: protobuf_c_boolean = header.flags.contains(.replayed) ? 1 : 0
+        let replayed: protobuf_c_boolean = header.isReplayed ? 1 : 0
         if header.kind == .addSuppression {
             let response = self.arena.make(profiles__v1__add_suppression_response__init)
             response.pointee.lsn = header.lsn
@@ -260,18 +238,5 @@ extension MessageEncoder {
         response.pointee.entries = verified.entryCount
         response.pointee.head = self.digestBytes(verified.head)
         Self.pack(UnsafeMutableRawPointer(response), into: &output)
-    }
-}
-
-extension ItemOutcomes {
-    /// Counts one change; the changes of a replayed response were kept before.
-    mutating func count(_ change: SubscriptionResultView, isReplay: Bool) {
-        if isReplay {
-            self.duplicate += 1
-        } else if change.applied {
-            self.stored += 1
-        } else {
-            self.stale += 1
-        }
     }
 }

@@ -47,13 +47,7 @@ extension MessageEncoder {
                     Self.write(3, reasons, into: &$0)
                 }
             }
-            if let redirectedFrom {
-                if case .profileID = redirectedFrom.kind {
-                    writer.write(7, ProfileID(binary: redirectedFrom.bytes))
-                } else {
-                    writer.write(7, redirectedFrom.bytes)
-                }
-            }
+            if let redirectedFrom { writer.write(7, textOf: redirectedFrom) }
         }
     }
 

@@ -32,13 +32,7 @@ extension MessageEncoder {
         let restBytesMax = 48 + ProfileID.textBytes + (redirectedFrom?.bytes.count ?? 0)
         Self.append(Self.profileBytesMax(image) + restBytesMax, to: &output) { writer in
             writer.writeLong(1) { Self.write(image, mask, into: &$0) }
-            if let redirectedFrom {
-                if case .profileID = redirectedFrom.kind {
-                    writer.write(2, ProfileID(binary: redirectedFrom.bytes))
-                } else {
-                    writer.write(2, redirectedFrom.bytes)
-                }
-            }
+            if let redirectedFrom { writer.write(2, textOf: redirectedFrom) }
             writer.write(3, appliedLSN)
         }
     }
@@ -171,7 +165,8 @@ extension MessageEncoder {
         }
     }
 
-    private static func write(_ subscription: SubscriptionView, into writer: inout FieldWriter) {
+    /// An item of a Subscriptions.
+    static func write(_ subscription: SubscriptionView, into writer: inout FieldWriter) {
         writer.write(1) {
             $0.write(1, UInt64(subscription.channel.rawValue))
             $0.write(2, subscription.topic)

@@ -49,13 +49,7 @@ extension MessageEncoder {
         }
         writer.write(5, header.isReplayed ? 1 : 0)
         writer.write(6, sequence)
-        if let from = track.redirectedFrom {
-            if case .profileID = from.kind {
-                writer.write(8, ProfileID(binary: from.bytes))
-            } else {
-                writer.write(8, from.bytes)
-            }
-        }
+        if let from = track.redirectedFrom { writer.write(8, textOf: from) }
         let bytes = writer.next - target
         precondition(bytes <= bytesMax, "an answer is longer than it can be")
         output.truncate(to: start + bytes)

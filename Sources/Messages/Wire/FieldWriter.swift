@@ -72,6 +72,15 @@ struct FieldWriter {
         self.next += ProfileID.textBytes
     }
 
+    /// An identifier as one text, of whichever kind it is.
+    mutating func write(_ field: UInt8, textOf identifier: IdentifierView) {
+        if case .profileID = identifier.kind {
+            self.write(field, ProfileID(binary: identifier.bytes))
+        } else {
+            self.write(field, identifier.bytes)
+        }
+    }
+
     /// Fields that are serialised already.
     mutating func raw(_ fields: UnsafeRawBufferPointer) {
         guard let source = fields.baseAddress else { return }

@@ -9,6 +9,8 @@ package enum ClientError: Error {
     case unknownHost
     /// The server closed the connection, or does not speak HTTP/2.
     case closed
+    /// The connection cannot be encrypted, or the server is not the one that was asked for.
+    case tls(String)
 }
 
 /// A client's HTTP/2 connection over a non-blocking socket, with any number of concurrent calls.
@@ -16,7 +18,9 @@ package enum ClientError: Error {
 /// Deliberately independent of the server's transport, so that they cannot share a bug. Used by one
 /// thread.
 final class ClientConnection {
-    private(set) var descriptor: Int32
+    private let socket: ClientSocket
+    var descriptor: Int32 { self.socket.descriptor }
+    private let scheme: [UInt8]
     private var session: OpaquePointer!
     private let authority: [UInt8]
     private var output: [UInt8] = []
@@ -33,18 +37,14 @@ final class ClientConnection {
 
     init(_ address: ServerAddress, timeoutMilliseconds: Int32 = 5_000) throws(ClientError) {
         self.authority = Array(address.description.utf8)
+        self.scheme = Array((address.tls == nil ? "http" : "https").utf8)
+        self.socket = try ClientSocket(address, timeoutMilliseconds: timeoutMilliseconds)
         self.input = .allocate(byteCount: Self.inputBytes, alignment: 16)
-        self.descriptor = -1
-        // From here on a throw runs deinit, since all properties are initialised.
-        self.descriptor = try address.connect(timeoutMilliseconds: timeoutMilliseconds)
-        var one: Int32 = 1
-        setsockopt(self.descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &one, 4)
         self.openSession()
     }
 
     deinit {
         nghttp2_session_del(self.session)
-        if self.descriptor >= 0 { close(self.descriptor) }
         self.input.deallocate()
     }
 
@@ -129,7 +129,7 @@ final class ClientConnection {
         call.isUnprocessed = false
         let fields: [(StaticString, [UInt8])] =
             [
-                (":method", Array("POST".utf8)), (":scheme", Array("http".utf8)),
+                (":method", Array("POST".utf8)), (":scheme", self.scheme),
                 (":path", call.path),
                 (":authority", self.authority), ("te", Array("trailers".utf8)),
                 ("content-type", Array("application/grpc".utf8)),
@@ -196,19 +196,13 @@ final class ClientConnection {
     /// - Returns: Whether output is still pending.
     func turn() throws(ClientError) -> Bool {
         while true {
-            let count = recv(self.descriptor, self.input.baseAddress, Self.inputBytes, 0)
-            if count == 0 { throw .closed }
-            if count < 0 {
-                guard errno == EAGAIN || errno == EINTR else {
-                    throw .socket(operation: "recv", errno: errno)
-                }
-                break
-            }
+            let count = try self.socket.receive(self.input)
+            if count == 0 { break }
             // SAFETY: nghttp2 reads the bytes during the call only.
             let taken = nghttp2_session_mem_recv(
                 self.session, self.input.baseAddress!.assumingMemoryBound(to: UInt8.self), count)
             guard taken == count else { throw .closed }
-            if count < Self.inputBytes { break }
+            if count < Self.inputBytes, !self.socket.isEncrypted { break }
         }
         return try self.flush()
     }
@@ -223,17 +217,11 @@ final class ClientConnection {
             }
             let waiting = self.output.count - self.outputOffset
             guard waiting > 0 else { return false }
-            let sent = self.output.withUnsafeBytes {
-                send(
-                    self.descriptor, $0.baseAddress! + self.outputOffset, waiting,
-                    Int32(MSG_NOSIGNAL))
-            }
-            if sent < 0 {
-                guard errno == EAGAIN || errno == EINTR else {
-                    throw .socket(operation: "send", errno: errno)
-                }
-                return true
-            }
+            let sent = try self.output.withUnsafeBytes { bytes in
+                let rest = UnsafeRawBufferPointer(rebasing: bytes[self.outputOffset...])
+                return Result { () throws(ClientError) in try self.socket.send(rest) }
+            }.get()
+            if sent == 0 { return true }
             self.outputOffset += sent
             if self.outputOffset == self.output.count {
                 self.output.removeAll(keepingCapacity: true)

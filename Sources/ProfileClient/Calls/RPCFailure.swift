@@ -22,6 +22,7 @@ package struct RPCFailure: Error, Equatable {
     package static let unknown: Int32 = 2
     package static let invalidArgument: Int32 = 3
     package static let deadlineExceeded: Int32 = 4
+    package static let permissionDenied: Int32 = 7
     package static let resourceExhausted: Int32 = 8
     package static let unimplemented: Int32 = 12
     package static let unavailable: Int32 = 14
@@ -39,6 +40,7 @@ package struct RPCFailure: Error, Equatable {
             switch error {
             case .socket(_, let errno):
                 "cannot reach \(address): \(String(cString: strerror(errno)))"
+            case .tls(let reason): "cannot reach \(address): TLS: \(reason)"
             case .unknownHost: "cannot reach \(address): no such host"
             case .closed:
                 "cannot reach \(address): the connection was closed (is that the service's gRPC "

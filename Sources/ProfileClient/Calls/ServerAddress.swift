@@ -5,10 +5,19 @@ import Glibc
 package struct ServerAddress: Equatable, Sendable, CustomStringConvertible {
     package let host: String
     package let port: UInt16
+    /// Opens connections within this process, in place of the network; non-blocking descriptors,
+    /// `nil` if none is taken. Not compared.
+    package var dial: (@Sendable () -> Int32?)?
+    /// How the connection is encrypted; `nil`: it is not.
+    package var tls: ClientTLS?
 
     package init(host: String = "127.0.0.1", port: UInt16) {
         self.host = host
         self.port = port
+    }
+
+    package static func == (left: ServerAddress, right: ServerAddress) -> Bool {
+        left.host == right.host && left.port == right.port
     }
 
     /// `nil` where `parse` throws.
@@ -22,19 +31,24 @@ package struct ServerAddress: Equatable, Sendable, CustomStringConvertible {
         package let reason: String
     }
 
-    /// Parses `HOST:PORT` or `http://HOST:PORT`, as people copy it from other tools.
+    /// Parses `HOST:PORT`, `http://HOST:PORT`, as people copy it from other tools, or
+    /// `https://HOST:PORT`, which means TLS.
     ///
-    /// - Throws: `Invalid` with the reason, such as `https`: the service speaks HTTP/2 without TLS.
+    /// - Throws: `Invalid` with the reason, such as `https` in a program that was built without it.
     package static func parse(_ text: String) throws(Invalid) -> ServerAddress {
         var rest = Substring(text)
+        var tls: ClientTLS?
         if let separator = text.firstRange(of: "://") {
             let scheme = text[..<separator.lowerBound].lowercased()
-            guard scheme == "http" else {
+            switch scheme {
+            case "http": break
+            case "https" where ClientTLS.isBuilt: tls = ClientTLS()
+            case "https":
+                throw Invalid(reason: "https is not supported, since \(ClientTLS.notBuilt)")
+            default:
                 throw Invalid(
-                    reason: scheme == "https"
-                        ? "https is not supported, since the service speaks HTTP/2 without TLS; "
-                            + "use HOST:PORT, and a tunnel or a proxy for other machines"
-                        : "unknown scheme \(scheme); expected HOST:PORT or http://HOST:PORT")
+                    reason: "unknown scheme \(scheme); expected HOST:PORT, http://HOST:PORT or "
+                        + "https://HOST:PORT")
             }
             rest = text[separator.upperBound...]
             if rest.hasSuffix("/") { rest.removeLast() }
@@ -50,7 +64,9 @@ package struct ServerAddress: Equatable, Sendable, CustomStringConvertible {
         }
         var host = String(rest[..<colon])
         if host.hasPrefix("["), host.hasSuffix("]") { host = String(host.dropFirst().dropLast()) }
-        return ServerAddress(host: host.isEmpty ? "127.0.0.1" : host, port: port)
+        var address = ServerAddress(host: host.isEmpty ? "127.0.0.1" : host, port: port)
+        address.tls = tls
+        return address
     }
 
     package var description: String {
@@ -59,6 +75,12 @@ package struct ServerAddress: Equatable, Sendable, CustomStringConvertible {
 
     /// Opens a non-blocking connection to the first address of the name that accepts one.
     func connect(timeoutMilliseconds: Int32) throws(ClientError) -> Int32 {
+        if let dial {
+            guard let descriptor = dial() else {
+                throw .socket(operation: "connect", errno: ECONNREFUSED)
+            }
+            return descriptor
+        }
         var hints = addrinfo()
         hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
         var list: UnsafeMutablePointer<addrinfo>?

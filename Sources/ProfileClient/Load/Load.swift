@@ -24,12 +24,23 @@ package struct Load {
     package var seconds: Double?
     /// Calls per second; `nil`: as fast as the responses arrive.
     package var rate: Double?
-    /// Number of custom IDs, from `user-000000` on, used in a fixed shuffled order.
+    /// Number of custom IDs, from `user-000000` on.
     package var ids = 100_000
+    package var order = Order.shuffled
+    /// First value of the ten attributes that `profile` sets.
+    package var firstValue = 1_000
     package var mix: [(method: LoadMethod, share: Int)] = [(.track, 100)]
 
     package init(_ address: ServerAddress) {
         self.address = address
+    }
+
+    /// In which order calls visit people; the same in each run.
+    package enum Order: String {
+        /// Each once before any comes again, so that what a load made in turn is visited in turn.
+        case shuffled
+        /// Each call somebody, whoever was visited before.
+        case random
     }
 
     /// The measurements of a load.
@@ -56,6 +67,17 @@ package struct Load {
     private static let timesSentBackMax = 10
     /// Coprime to any power of ten, so that every id is visited once before any is repeated.
     private static let step = 7_919
+
+    /// Whom the call of a method with this number is for.
+    func person(_ number: Int) -> Int {
+        switch self.order {
+        case .shuffled: return number * Self.step % self.ids
+        case .random:
+            let (high, low) = UInt64(number + 1).multipliedFullWidth(by: 0x9E37_79B9_7F4A_7C15)
+            let mixed = (low ^ (low >> 29) ^ high) &* 0xBF58_476D_1CE4_E5B9
+            return Int((mixed >> 16) % UInt64(self.ids))
+        }
+    }
 
     /// Runs it on this thread.
     ///
@@ -93,7 +115,8 @@ package struct Load {
             self.load = load
             self.templates = load.mix.map {
                 LoadTemplate(
-                    $0.method, project: load.project, ids: load.ids, projects: load.projects)
+                    $0.method, project: load.project, ids: load.ids, projects: load.projects,
+                    firstValue: load.firstValue)
             }
             self.paths = load.mix.map { Array($0.method.rpc.path.utf8) }
             self.startedByKind = load.mix.map { _ in 0 }
@@ -173,7 +196,7 @@ package struct Load {
             call.kind = self.order[self.started % self.order.count]
             call.path = self.paths[call.kind]
             let number = self.startedByKind[call.kind]
-            let person = (number * Load.step) % self.load.ids
+            let person = self.load.person(number)
             // Each project is created by a call of its own, each person is in one of them.
             let isProject = self.load.mix[call.kind].method == .project
             call.body = self.templates[call.kind].request(

@@ -35,7 +35,9 @@ package enum LoadMethod: String, CaseIterable, Sendable {
     }
 
     /// A request for one person.
-    func request(project: String, customID: String) -> JSONValue {
+    ///
+    /// - Parameter firstValue: Of the ten attributes of `profile`; the others follow it.
+    func request(project: String, customID: String, firstValue: Int = 1_000) -> JSONValue {
         let who = JSONValue.object(of: [("custom_id", .string(customID))])
         var members: [(String, JSONValue?)] = [("project", .string(project))]
         switch self {
@@ -66,7 +68,7 @@ package enum LoadMethod: String, CaseIterable, Sendable {
                 ("custom_id", .string(customID)), ("attributes", .object(of: [("set", set)])),
             ]
         case .profile:
-            let set = (0 ..< 10).map { ("attribute_\($0)", JSONValue.number("\(1_000 + $0)")) }
+            let set = (0 ..< 10).map { ("attribute_\($0)", JSONValue.number("\(firstValue + $0)")) }
             members += [
                 ("custom_id", .string(customID)),
                 ("attributes", .object(of: [("set", .object(of: set))])),
@@ -101,10 +103,11 @@ struct LoadTemplate {
         let offset: Int
         let count: Int
 
-        func write(_ number: Int, into request: inout [UInt8]) {
+        /// - Parameter start: Where the request begins in `bytes`.
+        func write(_ number: Int, into bytes: inout [UInt8], at start: Int = 0) {
             var rest = number
             for index in stride(from: self.offset + self.count - 1, through: self.offset, by: -1) {
-                request[index] = UInt8(ascii: "0") + UInt8(rest % 10)
+                bytes[start + index] = UInt8(ascii: "0") + UInt8(rest % 10)
                 rest /= 10
             }
         }
@@ -115,13 +118,21 @@ struct LoadTemplate {
     ///     least six.
     ///   - projects: Number of projects that the people are spread over, each of which is named
     ///     `project-` and at least five digits; `nil`: all of them are in `project`.
-    init(_ method: LoadMethod, project: String, ids: Int, projects: Int?) {
+    ///   - events: Of a Track, all the same.
+    ///   - firstValue: Of the attributes of a `profile`.
+    init(
+        _ method: LoadMethod, project: String, ids: Int, projects: Int?, events: Int = 1,
+        firstValue: Int = 1_000
+    ) {
         let person = Self.customID(0, of: ids)
         let personDigits = person.utf8.count - "user-".utf8.count
         let projectDigits = max(5, String((projects ?? 1) - 1).utf8.count)
         let several = "project-" + String(repeating: "0", count: projectDigits)
-        let json = method.request(
-            project: projects == nil ? project : several, customID: person)
+        let json = Self.repeatingEvents(
+            events,
+            of: method.request(
+                project: projects == nil ? project : several, customID: person,
+                firstValue: firstValue))
         guard let message = try? MessageEncoder(now: 0).encode(json, as: method.rpc.request) else {
             preconditionFailure("the load's request does not match \(method.rpc.path)")
         }
@@ -133,6 +144,17 @@ struct LoadTemplate {
         self.project =
             projects == nil
             ? nil : Self.digits(projectDigits, after: "project-", of: several, in: framed)
+    }
+
+    private static func repeatingEvents(_ count: Int, of request: JSONValue) -> JSONValue {
+        guard count != 1, case .object(let members) = request else { return request }
+        return .object(
+            members.map { member -> JSONValue.JSONMember in
+                guard member.name == "events", case .array(let events) = member.value else {
+                    return member
+                }
+                return .init(member.name, .array((0 ..< count).flatMap { _ in events }))
+            })
     }
 
     /// The custom id of one of so many people.
@@ -156,5 +178,12 @@ struct LoadTemplate {
         self.person?.write(person, into: &request)
         self.project?.write(project, into: &request)
         return request
+    }
+
+    /// Appends the framed request of a person of one project.
+    func append(person: Int, to output: inout [UInt8]) {
+        let start = output.count
+        output += self.bytes
+        self.person?.write(person, into: &output, at: start)
     }
 }

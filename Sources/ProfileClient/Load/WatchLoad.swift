@@ -118,8 +118,7 @@ private final class WatchReader {
     private(set) var bytes = 0
     private(set) var descents = 0
     private(set) var lastLSN: UInt64 = 0
-    /// The beginning of a message that has not come as a whole.
-    private var rest: [UInt8] = []
+    private var splitter = MessageSplitter()
 
     init() {
         // The call belongs to the reader.
@@ -128,37 +127,15 @@ private final class WatchReader {
 
     private func receive(_ chunk: UnsafeRawBufferPointer) {
         self.bytes += chunk.count
-        guard !self.rest.isEmpty else {
-            let used = self.read(chunk)
-            return self.rest.append(contentsOf: chunk[used...])
-        }
-        self.rest.append(contentsOf: chunk)
-        let used = self.rest.withUnsafeBytes { self.read($0) }
-        self.rest.removeFirst(used)
-    }
-
-    /// - Returns: Bytes of whole messages, which are counted.
-    private func read(_ bytes: UnsafeRawBufferPointer) -> Int {
-        var offset = 0
-        while bytes.count - offset >= ClientFraming.headerBytes {
-            // SAFETY: the four bytes of the length are there.
-            let length = Int(
-                UInt32(
-                    bigEndian: bytes.loadUnaligned(fromByteOffset: offset + 1, as: UInt32.self)))
-            let start = offset + ClientFraming.headerBytes
-            guard bytes.count - start >= length else { break }
-            self.count(bytes, start, start + length)
-            offset = start + length
-        }
-        return offset
+        self.splitter.receive(chunk) { self.count($0) }
     }
 
     /// Field 1 is the lsn, field 2 the change.
-    private func count(_ bytes: UnsafeRawBufferPointer, _ start: Int, _ end: Int) {
-        var (offset, lsn, shift) = (start, UInt64(0), UInt64(0))
-        if offset < end, bytes[offset] == 1 << 3 {
+    private func count(_ bytes: UnsafeRawBufferPointer) {
+        var (offset, lsn, shift) = (0, UInt64(0), UInt64(0))
+        if bytes.first == 1 << 3 {
             offset += 1
-            while offset < end {
+            while offset < bytes.count {
                 let byte = bytes[offset]
                 offset += 1
                 lsn |= UInt64(byte & 0x7F) << shift
@@ -168,6 +145,6 @@ private final class WatchReader {
         }
         if lsn < self.lastLSN { self.descents += 1 }
         self.lastLSN = lsn
-        if offset < end { self.changes += 1 } else { self.heartbeats += 1 }
+        if offset < bytes.count { self.changes += 1 } else { self.heartbeats += 1 }
     }
 }

@@ -1,4 +1,4 @@
-// One HTTP/1.1 connection of the admin listener. Time and socket are passed in; it never blocks.
+// One HTTP/1.1 connection of an admin listener. Time and socket are passed in; it never blocks.
 
 import Bytes
 import IOCore
@@ -7,6 +7,7 @@ import IOCore
 ///
 /// ```
 /// head --request--> responding --sent--> idle --first byte--> head
+///   +----request--> waiting --response made elsewhere--> responding
 ///   +----invalid--> responding --sent--> lingering --peer closed, limit or time--> closed
 /// ```
 /// The next request is parsed only after the previous response was sent, so that a client which
@@ -17,6 +18,8 @@ final class AdminConnection {
         /// Waits for the first request, or for the rest of one that has begun.
         case head
         case responding
+        /// The response is made on another thread.
+        case waiting
         /// Between two requests.
         case idle
         /// The request was rejected or had no version, and the response is sent. Further input is
@@ -27,7 +30,9 @@ final class AdminConnection {
 
     /// The input for responses; the same for all connections of a turn.
     struct Context {
-        let pages: any AdminPages
+        let responder: any HTTPResponder
+        /// Makes the listener look at its waiting connections; from any thread.
+        let wake: @Sendable () -> Void
         /// Monotonic, in nanoseconds.
         let now: UInt64
         let wallMicroseconds: Int64
@@ -42,7 +47,7 @@ final class AdminConnection {
         case idle
         /// Its request is not complete, or was rejected.
         case unfinished
-        /// It waits for the rest of a response.
+        /// It waits for a response, or for the rest of one.
         case responding
 
         static func < (left: Worth, right: Worth) -> Bool { left.rawValue < right.rawValue }
@@ -56,6 +61,9 @@ final class AdminConnection {
     static let idleNanoseconds: UInt64 = 60 * 1_000_000_000
     /// Time for the peer to receive one response.
     static let responseNanoseconds: UInt64 = 10 * 1_000_000_000
+    /// Time for a response that is made elsewhere: the page waits 20 s for a change, and each call
+    /// of the service for 10 s.
+    static let waitNanoseconds: UInt64 = 60 * 1_000_000_000
     /// Time for the peer to receive a rejection.
     static let lingerNanoseconds: UInt64 = 1_000_000_000
     /// Most bytes that are discarded while lingering.
@@ -78,7 +86,9 @@ final class AdminConnection {
     private(set) var deadline: UInt64
 
     private var phase = Phase.head
-    private var parser = HTTPRequestParser()
+    private var parser: HTTPRequestParser
+    /// The response that is made elsewhere, with what it depends on.
+    private var pending: (content: PendingContent, hasBody: Bool, keepsAlive: Bool)?
     private var output = ByteBuffer()
     private var sentBytes = 0
     private var lingeredBytes = 0
@@ -87,8 +97,9 @@ final class AdminConnection {
     private var lingers = false
     private var inputEnded = false
 
-    init(socket: any StreamSocket, number: UInt64, now: UInt64) {
+    init(socket: any StreamSocket, number: UInt64, now: UInt64, readsDetails: Bool) {
         self.socket = socket
+        self.parser = HTTPRequestParser(readsDetails: readsDetails)
         self.number = number
         let peer = socket.peer
         self.host = peer[..<(peer.lastIndex(of: ":") ?? peer.endIndex)]
@@ -100,7 +111,7 @@ final class AdminConnection {
         switch self.phase {
         case .idle: .idle
         case .head, .lingering: .unfinished
-        case .responding: .responding
+        case .responding, .waiting: .responding
         }
     }
 
@@ -108,6 +119,14 @@ final class AdminConnection {
     /// before responding, and of equal ones the older.
     func isWorthLess(than other: AdminConnection) -> Bool {
         (self.worth, self.since, self.number) < (other.worth, other.since, other.number)
+    }
+
+    /// Whether a response that was made elsewhere can be sent.
+    var hasPendingContent: Bool { self.pending?.content.isReady == true }
+
+    /// Tells whoever makes its response that nobody waits for it.
+    func abandon() {
+        self.pending?.content.abandon()
     }
 
     /// Makes as much progress as possible without blocking.
@@ -123,6 +142,10 @@ final class AdminConnection {
                 case .wouldBlock: return .write
                 case .closed: return nil
                 }
+            }
+            if self.phase == .waiting {
+                guard self.takePending(context) else { return self.watch(context) }
+                continue
             }
             if self.phase == .responding, self.closesAfterResponse {
                 guard self.lingers, !self.inputEnded else { return nil }
@@ -160,11 +183,16 @@ final class AdminConnection {
     }
 
     private func respond(to request: HTTPRequest, _ context: Context) {
-        AdminResponse.append(
-            responseTo: request, pages: context.pages, wallMicroseconds: context.wallMicroseconds,
-            to: &self.output)
         self.closesAfterResponse = !request.keepsAlive
         self.lingers = !request.hasVersion
+        let pending = context.responder.respond(
+            to: request, now: context.now, wallMicroseconds: context.wallMicroseconds,
+            output: &self.output)
+        if let pending {
+            self.pending = (pending, request.method != .head, request.keepsAlive)
+            pending.notify(context.wake)
+            return self.enter(.waiting, context, Self.waitNanoseconds)
+        }
         self.enter(.responding, context, Self.responseNanoseconds)
     }
 
@@ -220,8 +248,33 @@ final class AdminConnection {
             self.enter(.head, context, Self.headNanoseconds)
         case .responding:
             self.enter(.idle, context, Self.idleNanoseconds)
-        case .idle, .head, .lingering:
+        case .idle, .head, .lingering, .waiting:
             break
+        }
+    }
+
+    /// Appends the response that was made elsewhere; false if it is not there yet.
+    private func takePending(_ context: Context) -> Bool {
+        guard let pending = self.pending, let content = pending.content.take() else { return false }
+        self.pending = nil
+        content.append(
+            hasBody: pending.hasBody, keepsAlive: pending.keepsAlive,
+            wallMicroseconds: context.wallMicroseconds, to: &self.output)
+        self.enter(.responding, context, Self.responseNanoseconds)
+        return true
+    }
+
+    /// Reads while the response is made elsewhere, so that the end of a client shows.
+    private func watch(_ context: Context) -> IOInterest? {
+        guard self.parser.freeBytes > 0 else { return [] }
+        let capacity = min(self.parser.freeBytes, context.scratch.count)
+        let target = UnsafeMutableRawBufferPointer(rebasing: context.scratch[..<capacity])
+        switch self.socket.read(into: target) {
+        case .bytes(let count):
+            self.parser.receive(UnsafeRawBufferPointer(rebasing: target[..<count]))
+            return self.parser.freeBytes > 0 ? .read : []
+        case .wouldBlock: return .read
+        case .closed: return nil
         }
     }
 

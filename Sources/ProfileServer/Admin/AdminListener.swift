@@ -5,7 +5,7 @@
 import IOCore
 import Synchronization
 
-/// Serves `AdminPages` over HTTP/1.1 on the thread that calls `run`.
+/// Serves the pages of a responder over HTTP/1.1 on the thread that calls `run`.
 // SAFETY: all mutable state belongs to the thread of `run` (or of the test that calls `turn`);
 // `stop`, the one method for others, touches an atomic and the poller's `wake` only.
 package final class AdminListener: @unchecked Sendable {
@@ -36,7 +36,7 @@ package final class AdminListener: @unchecked Sendable {
     private let listener: any ListeningSocket
     private let poller: any Poller
     private let clock: any Clock
-    private let pages: any AdminPages
+    private let responder: any HTTPResponder
     private let scratch: UnsafeMutableRawBufferPointer
     private let stopping = Atomic<Bool>(false)
 
@@ -51,14 +51,22 @@ package final class AdminListener: @unchecked Sendable {
     /// Binds the endpoint; from here on the kernel queues connections.
     ///
     /// - Throws: The error of the bind or of the poller.
-    package init(
+    package convenience init(
         network: any Network, endpoint: Endpoint, clock: any Clock, pages: any AdminPages
+    ) throws(IOError) {
+        try self.init(
+            network: network, endpoint: endpoint, clock: clock, responder: AdminResponder(pages))
+    }
+
+    /// As above, for any responder.
+    package init(
+        network: any Network, endpoint: Endpoint, clock: any Clock, responder: any HTTPResponder
     ) throws(IOError) {
         self.poller = try network.makePoller()
         self.listener = try network.listen(host: endpoint.host, port: endpoint.port)
         self.address = self.listener.address
         self.clock = clock
-        self.pages = pages
+        self.responder = responder
         self.scratch = .allocate(byteCount: Self.scratchBytes, alignment: 16)
         do {
             try self.poller.add(self.listener.descriptor, tag: Self.listenerTag, interest: .read)
@@ -94,15 +102,23 @@ package final class AdminListener: @unchecked Sendable {
             let now = self.clock.monotonicNanoseconds()
             return deadline > now ? deadline - now : 0
         }
-        let ready = self.poller.wait(forNanoseconds: waitNanoseconds).ready
+        let (ready, woken) = self.poller.wait(forNanoseconds: waitNanoseconds)
+        let poller = self.poller
         let context = AdminConnection.Context(
-            pages: TurnPages(self.pages), now: self.clock.monotonicNanoseconds(),
+            responder: self.responder.forTurn(), wake: { poller.wake() },
+            now: self.clock.monotonicNanoseconds(),
             wallMicroseconds: self.clock.wallMicroseconds(), scratch: self.scratch)
         var mayAccept = false
         for one in ready {
             if one.tag == Self.listenerTag {
                 mayAccept = true
             } else if let index = self.slotIndex(ofTag: one.tag) {
+                self.turn(index, context)
+            }
+        }
+        if woken {
+            for index in self.slots.indices
+            where self.slots[index].connection?.hasPendingContent == true {
                 self.turn(index, context)
             }
         }
@@ -116,7 +132,8 @@ package final class AdminListener: @unchecked Sendable {
 
     private func turn(_ index: Int, _ context: AdminConnection.Context) {
         guard let connection = self.slots[index].connection else { return }
-        guard let interest = connection.turn(context) else { return self.close(index) }
+        guard let wanted = connection.turn(context) else { return self.close(index) }
+        let interest = connection.socket.interest(for: wanted)
         guard interest != self.slots[index].interest else { return }
         self.slots[index].interest = interest
         self.poller.modify(
@@ -126,6 +143,7 @@ package final class AdminListener: @unchecked Sendable {
     private func close(_ index: Int) {
         guard let connection = self.slots[index].connection else { return }
         self.poller.remove(connection.socket.descriptor)
+        connection.abandon()
         connection.socket.close()
         self.slots[index].connection = nil
         self.slots[index].generation &+= 1
@@ -173,7 +191,8 @@ package final class AdminListener: @unchecked Sendable {
             case .socket(let socket):
                 self.acceptedCount += 1
                 let connection = AdminConnection(
-                    socket: socket, number: self.acceptedCount, now: context.now)
+                    socket: socket, number: self.acceptedCount, now: context.now,
+                    readsDetails: self.responder.readsDetails)
                 self.open(connection, context)
             }
         }

@@ -19,8 +19,10 @@ package protocol AdminPages: AnyObject, Sendable {
     func readyz() -> AdminCheck
     /// Whether recovery is complete, so that liveness probes may begin.
     func startupz() -> AdminCheck
-    /// Prometheus text, at most `AdminResponse.pageBytesMax` bytes.
-    func metrics() -> String
+    /// At most `AdminResponse.pageBytesMax` bytes.
+    func metrics(_ format: MetricsFormat) -> String
+    /// What the loops have open, as one JSON object.
+    func debug(_ page: DebugPage) -> String
     /// One JSON object.
     func version() -> String
 }

@@ -42,7 +42,8 @@ package enum AdminResponse {
     }
 
     private static func content(for request: HTTPRequest, pages: any AdminPages) -> Content {
-        let paths = ["/livez", "/readyz", "/startupz", "/metrics", "/version"]
+        let paths =
+            ["/livez", "/readyz", "/startupz", "/metrics", "/version"] + DebugPage.paths
         guard paths.contains(request.path) else {
             return Content(
                 status: .notFound, body: "not found; pages: \(paths.joined(separator: " "))\n")
@@ -55,8 +56,14 @@ package enum AdminResponse {
         case "/readyz": return Self.content(of: pages.readyz())
         case "/startupz": return Self.content(of: pages.startupz())
         case "/metrics":
+            let format = MetricsFormat(accept: request.accept)
             return Content(
-                status: .ok, type: MetricsText.contentType, body: pages.metrics())
+                status: .ok, type: format.contentType, body: pages.metrics(format))
+        case _ where DebugPage.paths.contains(request.path):
+            guard let page = DebugPage(path: request.path, query: request.query) else {
+                return Content(status: .badRequest, body: DebugPage.usage)
+            }
+            return Content(status: .ok, type: "application/json", body: pages.debug(page) + "\n")
         default:
             return Content(status: .ok, type: "application/json", body: pages.version() + "\n")
         }
@@ -70,27 +77,10 @@ package enum AdminResponse {
         _ content: Content, hasBody: Bool, keepsAlive: Bool, _ wallMicroseconds: Int64,
         to output: inout ByteBuffer
     ) {
-        output.append("HTTP/1.1 ")
-        Self.append(content.status.rawValue.description, to: &output)
-        output.append(" ")
-        output.append(content.status.reason)
-        output.append("\r\nDate: ")
-        CivilTime(microsecondsSinceEpoch: wallMicroseconds).appendHTTPDate(to: &output)
-        output.append("\r\nContent-Type: ")
-        output.append(content.type)
-        output.append("\r\nContent-Length: ")
-        Self.append(content.body.utf8.count.description, to: &output)
-        if content.status == .methodNotAllowed { output.append("\r\nAllow: GET, HEAD") }
-        // A probe result from a cache would prove nothing.
-        output.append("\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff")
-        // Always explicit: HTTP/1.0 closes by default, HTTP/1.1 does not.
-        output.append(keepsAlive ? "\r\nConnection: keep-alive" : "\r\nConnection: close")
-        output.append("\r\n\r\n")
-        if hasBody { Self.append(content.body, to: &output) }
-    }
-
-    private static func append(_ text: String, to output: inout ByteBuffer) {
-        var text = text
-        text.withUTF8 { output.append(UnsafeRawBufferPointer($0)) }
+        HTTPResponseHead(
+            status: content.status, type: content.type.description,
+            bodyBytes: content.body.utf8.count, keepsAlive: keepsAlive
+        ).append(wallMicroseconds: wallMicroseconds, to: &output)
+        if hasBody { output.append(text: content.body) }
     }
 }

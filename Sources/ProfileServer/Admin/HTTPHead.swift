@@ -11,23 +11,30 @@ enum HTTPHead {
         var hasTransferEncoding = false
         var asksToClose = false
         var asksToKeepAlive = false
+        var accept = ""
+        /// `nil`: nobody reads them.
+        var details: HTTPDetails?
     }
 
     /// - Parameters:
     ///   - bytes: The head; no controls but tabs inside its lines.
     ///   - lines: Its lines without line breaks; the first is the request line.
+    ///   - readsDetails: Whether the request gets its `details`.
     static func read(
-        _ bytes: UnsafeBufferPointer<UInt8>, lines: [Range<Int>]
+        _ bytes: UnsafeBufferPointer<UInt8>, lines: [Range<Int>], readsDetails: Bool = false
     ) -> Result<HTTPRequest, Rejection> {
         do {
             // SAFETY: the parser owns the bytes for this call, and the lines are ranges of them;
             // slices check their indices.
             var (request, isVersion10) = try Self.requestLine(bytes[lines[0]])
             var fields = Fields()
+            if readsDetails { fields.details = HTTPDetails(requestLine: Array(bytes[lines[0]])) }
             for line in lines.dropFirst() { try Self.field(bytes[line], into: &fields) }
             try Self.check(fields, isVersion10: isVersion10)
+            request.details = fields.details
             request.keepsAlive =
                 !fields.asksToClose && (!isVersion10 || fields.asksToKeepAlive)
+            request.accept = fields.accept
             return .success(request)
         } catch {
             return .failure(error)
@@ -67,9 +74,10 @@ enum HTTPHead {
         let parts = line.split(separator: UInt8(ascii: " "), omittingEmptySubsequences: false)
         do throws(Rejection) {
             if parts.count == 2, parts[0].elementsEqual("GET".utf8) {
+                let (path, query) = try Self.target(parts[1])
                 return .request(
                     HTTPRequest(
-                        method: .get, path: try Self.path(parts[1]), keepsAlive: false,
+                        method: .get, path: path, query: query, keepsAlive: false,
                         hasVersion: false))
             }
             _ = try Self.requestLine(line)
@@ -87,14 +95,16 @@ enum HTTPHead {
             throw Self.malformed
         }
         let minor = try Self.minorVersion(parts[2])
-        let path = try Self.path(parts[1])
+        let (path, query) = try Self.target(parts[1])
         let method: HTTPRequest.Method =
             switch true {
             case parts[0].elementsEqual("GET".utf8): .get
             case parts[0].elementsEqual("HEAD".utf8): .head
             default: .other
             }
-        return (HTTPRequest(method: method, path: path, keepsAlive: true), minor == 0)
+        return (
+            HTTPRequest(method: method, path: path, query: query, keepsAlive: true), minor == 0
+        )
     }
 
     /// `HTTP/1.` and a digit; 0 is 1.0, any other is served as 1.1.
@@ -110,9 +120,9 @@ enum HTTPHead {
         return bytes[7] - UInt8(ascii: "0")
     }
 
-    /// The path of `/path?query` or `http://host/path?query`; `*` stays `*`.
-    private static func path(_ target: Slice<UnsafeBufferPointer<UInt8>>) throws(Rejection)
-        -> String
+    /// The parts of `/path?query` or `http://host/path?query`; `*` stays `*`.
+    private static func target(_ target: Slice<UnsafeBufferPointer<UInt8>>) throws(Rejection)
+        -> (path: String, query: String)
     {
         guard !target.isEmpty, target.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else {
             throw Self.malformed
@@ -125,7 +135,8 @@ enum HTTPHead {
             path = rest.firstIndex(of: "/").map { rest[$0...] } ?? "/"
         }
         guard path.first == "/" || path == "*" else { throw Self.malformed }
-        return String(path.prefix { $0 != "?" })
+        let name = path.prefix { $0 != "?" }
+        return (String(name), String(path.dropFirst(name.count + 1)))
     }
 
     // MARK: - Header fields
@@ -142,6 +153,7 @@ enum HTTPHead {
         }
         let name = String(decoding: nameBytes, as: UTF8.self).lowercased()
         let value = Self.trim(Substring(decoding: line[(colon + 1)...], as: UTF8.self))
+        guard fields.details?.read(name, value) != false else { throw Self.malformed }
         switch name {
         case "host":
             fields.hosts += 1
@@ -154,6 +166,9 @@ enum HTTPHead {
             fields.contentLength = length
         case "transfer-encoding":
             fields.hasTransferEncoding = true
+        case "accept":
+            if !fields.accept.isEmpty { fields.accept += "," }
+            fields.accept += value
         case "connection":
             for option in value.split(separator: ",") {
                 switch Self.trim(option).lowercased() {

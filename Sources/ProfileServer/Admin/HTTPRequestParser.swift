@@ -30,8 +30,12 @@ package struct HTTPRequestParser {
     /// Ranges of the lines of the current head, without their line breaks.
     private var lines: [Range<Int>] = []
     private var rejection: HTTPStatus?
+    private let readsDetails: Bool
 
-    package init() {}
+    /// - Parameter readsDetails: Whether requests have their `details`.
+    package init(readsDetails: Bool = false) {
+        self.readsDetails = readsDetails
+    }
 
     /// Most bytes that `receive` accepts now.
     package var freeBytes: Int { Self.headBytesMax - self.buffer.count }
@@ -89,7 +93,9 @@ package struct HTTPRequestParser {
             return line.lowerBound == 0 ? nil : self.reject(.badRequest)
         }
         // SAFETY: the buffer is borrowed for the call, whose result holds copies.
-        let outcome = self.buffer.withUnsafeBufferPointer { HTTPHead.read($0, lines: self.lines) }
+        let outcome = self.buffer.withUnsafeBufferPointer {
+            HTTPHead.read($0, lines: self.lines, readsDetails: self.readsDetails)
+        }
         switch outcome {
         case .failure(let rejection):
             return self.reject(rejection.status)

@@ -4,7 +4,7 @@ import IOCore
 /// them, so that a client which repeats its request costs copies and no rendering.
 final class TurnPages: AdminPages {
     private let pages: any AdminPages
-    private let rendered = Guarded<String?>(nil)
+    private let rendered = Guarded<[MetricsFormat: String]>([:])
 
     init(_ pages: any AdminPages) {
         self.pages = pages
@@ -15,11 +15,14 @@ final class TurnPages: AdminPages {
     func startupz() -> AdminCheck { self.pages.startupz() }
     func version() -> String { self.pages.version() }
 
-    func metrics() -> String {
+    /// Not kept: pages differ, and a loop that does not respond is waited for once only.
+    func debug(_ page: DebugPage) -> String { self.pages.debug(page) }
+
+    func metrics(_ format: MetricsFormat) -> String {
         self.rendered.withLock { rendered in
-            if let rendered { return rendered }
-            let text = self.pages.metrics()
-            rendered = text
+            if let text = rendered[format] { return text }
+            let text = self.pages.metrics(format)
+            rendered[format] = text
             return text
         }
     }

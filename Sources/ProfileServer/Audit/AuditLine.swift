@@ -33,6 +33,12 @@ struct AuditLine {
         Self.append(record.reason, to: &line)
         line.append(",\"lsn\":")
         for digit in record.lsn.description.utf8 { line.append(digit) }
+        line.append(",\"trace\":")
+        if let trace = record.trace {
+            Self.append(trace.description, to: &line)
+        } else {
+            line.append("null")
+        }
         line.append("}\n")
     }
 

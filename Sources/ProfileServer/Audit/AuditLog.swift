@@ -5,27 +5,19 @@ import Bytes
 import IOCore
 import IOLinux
 import ProfileService
-import Synchronization
 
 /// The audit log: a file of JSON lines, written on a thread of its own and opened again on request.
 final class AuditLog: AuditSink {
-    /// How often a writer that is blocked looks whether the file is to be opened again, in
-    /// milliseconds.
-    private static let waitMilliseconds: Int32 = 100
-
     /// Most bytes that wait when a line of a refused access is added: half of the queue is left to
     /// what few can cause.
     static let denialBytesMax = LogQueue.bytesMax / 2
 
-    private let path: String
     private let clock: any Clock
     private let log: Log
     private let lines = LineWriter(makeParker: { LinuxParker() })
     private let format = AuditLine()
     private let next = Guarded(Next())
-    /// As opened at the start; `run` goes on with it.
-    private let firstFile: LinuxAppendFile
-    private let isReopenDue = Atomic<Bool>(false)
+    private let file: RotatedFile
 
     private struct Next: ~Copyable, Sendable {
         /// The line being built; its storage is kept between lines.
@@ -40,10 +32,13 @@ final class AuditLog: AuditSink {
     /// - Parameter log: Gets what operators should know of the audit log itself.
     /// - Throws: `IOError`.
     init(path: String, clock: any Clock, log: Log) throws(IOError) {
-        self.path = path
         self.clock = clock
         self.log = log
-        self.firstFile = try LinuxAppendFile(path)
+        self.file = try RotatedFile(
+            path: path, log: log,
+            .init(
+                opened: "audit log opened again",
+                notOpened: "audit log not opened again: lines go to the file before"))
     }
 
     /// Adds a line, or drops and counts it if the reader is too far behind, or too many accesses
@@ -78,7 +73,7 @@ final class AuditLog: AuditSink {
 
     /// Opens the file again, soon: it was rotated.
     func reopen() {
-        self.isReopenDue.store(true, ordering: .releasing)
+        self.file.requestReopening()
         self.lines.wake()
     }
 
@@ -86,12 +81,11 @@ final class AuditLog: AuditSink {
 
     /// Writes lines until `finish`; the body of its thread.
     func run() {
-        var file = self.firstFile
         self.lines.run(
-            write: { self.write($0, to: &file) },
-            onLoss: { self.reportLoss(of: $0, to: &file) },
+            write: { self.write($0) },
+            onLoss: { self.reportLoss(of: $0) },
             onWake: {
-                self.reopenIfDue(&file)
+                self.file.reopenIfDue()
                 return self.reportDenials()
             })
     }
@@ -107,38 +101,16 @@ final class AuditLog: AuditSink {
         }
     }
 
-    /// Writes a line, for as long as nobody reads or the disk is full; a file that is opened again
-    /// meanwhile gets it.
-    private func write(_ line: UnsafeRawBufferPointer, to file: inout LinuxAppendFile) -> Bool {
-        while true {
-            self.reopenIfDue(&file)
-            let isFinishing = self.lines.isFinishing
-            switch file.append(line, waitingAtMost: isFinishing ? 0 : Self.waitMilliseconds) {
-            case .written: return true
-            case .lost: return false
-            case .blocked: if isFinishing { return false }
-            }
-        }
+    private func write(_ line: UnsafeRawBufferPointer) -> Bool {
+        self.file.append(line) { self.lines.isFinishing }
     }
 
     /// Says in both logs how many lines are missing.
-    private func reportLoss(of count: UInt64, to file: inout LinuxAppendFile) {
+    private func reportLoss(of count: UInt64) {
         self.log.error("lines of the audit log were lost", LogField("lines", count))
         var line = ByteBuffer(capacity: 128)
         AuditLine.appendLoss(of: count, at: self.clock.wallMicroseconds(), to: &line)
-        _ = self.write(line.bytes, to: &file)
-    }
-
-    private func reopenIfDue(_ file: inout LinuxAppendFile) {
-        guard self.isReopenDue.exchange(false, ordering: .acquiringAndReleasing) else { return }
-        do throws(IOError) {
-            file = try LinuxAppendFile(self.path)
-            self.log.info("audit log opened again")
-        } catch {
-            self.log.error(
-                "audit log not opened again: lines go to the file before",
-                LogField("reason", error.explanation))
-        }
+        _ = self.write(line.bytes)
     }
 
     /// Waits until every line is written, but not longer than `nanoseconds`. Called when no call is

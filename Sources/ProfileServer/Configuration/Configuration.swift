@@ -4,6 +4,7 @@
 
 import GRPCTransport
 import IOCore
+import IOTLS
 import ProfileService
 import Profiles
 import Storage
@@ -20,10 +21,14 @@ package struct Configuration: Equatable, Sendable {
     package var operatorKeyFile: String?
     /// Whether the environment has operators' keys; they are not part of a configuration.
     package var hasOperatorKeyVariable = false
+    /// Certificates, and who has to show some.
+    package var tls = TLSSettings()
     /// The file of the audit log; `nil`: none.
     package var auditLog: String?
     /// Where HTTP/1.1 probes and metrics are served.
     package var adminListen: Endpoint
+    /// Where the profile page is served; `nil`: nowhere.
+    package var consoleListen: Endpoint?
     /// Threads that serve connections.
     package var loops: Int
     /// Open connections of one address, in all loops.
@@ -53,6 +58,20 @@ package struct Configuration: Equatable, Sendable {
     package var reflection: Bool
     /// Lowest level that is logged.
     package var logLevel: LogLevel
+    /// The file of the access log, or `stderr`; `nil`: none.
+    package var accessLog: String?
+    /// Share of the calls that the access log gets.
+    package var accessLogSample = Ratio(millionths: 1_000_000)
+    /// From here on a unary call is slow, in milliseconds.
+    package var slowMilliseconds = 250
+    /// Where spans are sent; `nil`: nowhere.
+    package var otlpEndpoint: CollectorURL?
+    /// Share of the calls without a trace that begin a sampled one.
+    package var otlpSample = Ratio(millionths: 10_000)
+    /// Projects with a label of their own in the metrics.
+    package var metricsProjects = ItemAccounting.labelsMax
+    /// What `accessLog` is for lines between those of the server's own log.
+    package static let standardErrorName = "stderr"
 
     /// One thread per core, up to a number that still balances the work.
     package static let loopsRange = 1 ... 64
@@ -78,6 +97,10 @@ package struct Configuration: Equatable, Sendable {
     package static let projectDeleteSecondsRange = 0 ... 90 * 86_400
     /// No supervisor waits for more than an hour.
     package static let drainSecondsRange = 0 ... 3_600
+    /// A call that takes a minute is slow for everybody.
+    package static let slowMillisecondsRange = 1 ... 60_000
+    /// A project has eight series; a page of 1 MiB has space for those of twice as many.
+    package static let metricsProjectsRange = 0 ... 500
     /// In bytes; leaves space for file names within the 4,096 of PATH_MAX.
     package static let pathBytesMax = 1_024
     /// In bytes; a file of all settings is under 1 KiB.
@@ -140,16 +163,20 @@ package struct Configuration: Equatable, Sendable {
     ///   - environment: Environment of the process; names that are not settings are ignored.
     ///   - cores: Cores that this process may use.
     ///   - memoryBytes: Memory that this process may use; 0: unknown.
+    ///   - hasTLS: Whether this program can encrypt.
     ///   - readFile: Reads the file of `--config`; called at most once.
     /// - Throws: The first error, from the source of lowest precedence to that of highest.
     package static func resolve(
         arguments: [String], environment: [String: String], cores: Int, memoryBytes: Int = 0,
-        hasOperatorKeyVariable: Bool = false, readFile: FileReader
+        hasOperatorKeyVariable: Bool = false, hasTLS: Bool = TLSSupport.isBuilt,
+        readFile: FileReader
     ) throws(ConfigurationError) -> Invocation {
         // --help and --version work even with other arguments that are invalid.
         if arguments.contains("--help") || arguments.contains("-h") {
             return .printHelp(Setting.help(cores: cores, memoryBytes: memoryBytes))
         }
+        if arguments.contains(ProcessFlag.manual) { return .printHelp(Setting.manual) }
+        if arguments.contains(ProcessFlag.fileManual) { return .printHelp(Setting.fileManual) }
         if arguments.contains("--version") { return .printVersion }
         let commandLine = try CommandLineArguments(arguments)
 
@@ -175,7 +202,7 @@ package struct Configuration: Equatable, Sendable {
             sources[index] = .flag
         }
         configuration.hasOperatorKeyVariable = hasOperatorKeyVariable
-        try configuration.checkTogether(sources: sources)
+        try configuration.checkTogether(sources: sources, hasTLS: hasTLS)
 
         switch commandLine.action {
         case .serve: return .serve(configuration)
@@ -208,7 +235,7 @@ package struct Configuration: Equatable, Sendable {
 
     /// Checks rules that involve more than one setting.
     private func checkTogether(
-        sources: [ConfigurationError.Source?]
+        sources: [ConfigurationError.Source?], hasTLS: Bool
     ) throws(ConfigurationError) {
         func source(of name: String) -> ConfigurationError.Source {
             let index = Setting.all.firstIndex { $0.name == name }
@@ -226,20 +253,40 @@ package struct Configuration: Equatable, Sendable {
                 source: source(of: "listen"), setting: "listen", problem: .notLoopback,
                 found: self.listen.description,
                 allowed: "a loopback address only, since without keys every caller is an operator;"
-                    + " with --operator-key-file and --insecure-listen any address")
+                    + " with --operator-key-file, and --tls-certificate or --insecure-listen, any"
+                    + " address")
         }
-        guard self.listen.isLoopback || self.insecureListen else {
+        if let fault = self.tls.fault(hasTLS: hasTLS, hasKeys: self.hasOperatorKeys) {
+            throw ConfigurationError(
+                source: source(of: fault.setting), setting: fault.setting, problem: .notAllowed,
+                found: fault.found, allowed: fault.allowed)
+        }
+        guard self.listen.isLoopback || self.insecureListen || self.tls.isOn else {
             throw ConfigurationError(
                 source: source(of: "listen"), setting: "listen", problem: .notLoopback,
                 found: self.listen.description,
-                allowed: "a loopback address only, since there is no TLS; with --insecure-listen"
-                    + " any address, and keys and data cross the network unencrypted")
+                allowed: "a loopback address only, since there is no TLS; with --tls-certificate"
+                    + " any address; with --insecure-listen too, and keys and data cross the"
+                    + " network unencrypted")
+        }
+        guard self.accessLog == nil || self.accessLog != self.auditLog else {
+            throw ConfigurationError(
+                source: source(of: "access-log"), setting: "access-log", problem: .notAllowed,
+                found: self.accessLog ?? "",
+                allowed: "another file than that of audit-log")
         }
         guard !self.listen.overlaps(self.adminListen) else {
             throw ConfigurationError(
                 source: source(of: "admin-listen"), setting: "admin-listen",
                 problem: .notAllowed, found: self.adminListen.description,
                 allowed: "an endpoint that does not overlap with that of listen")
+        }
+        guard let console = self.consoleListen else { return }
+        guard !console.overlaps(self.listen), !console.overlaps(self.adminListen) else {
+            throw ConfigurationError(
+                source: source(of: "console-listen"), setting: "console-listen",
+                problem: .notAllowed, found: console.description,
+                allowed: "an endpoint that overlaps neither with that of listen nor admin-listen")
         }
     }
 }

@@ -29,24 +29,12 @@ extension Setting {
         text += """
 
             Flags:
-              --config FILE
-                  File of "key = value" lines and # comments; unknown keys are errors. It may be
-                  a symbolic link, a FIFO or /dev/stdin.
-                  Environment \(ConfigurationFile.environmentName).
-              --check-config
-                  Check flags, environment and file, print the effective configuration, and exit
-                  with 0 or 2. Of what they name only the operators' key file is read: no
-                  directory, no lock, no port, no audit log is opened.
-              --print-config
-                  Print the configuration as a file, with the source of each value, and exit.
-              --help, -h
-                  Print this text and exit.
-              --version
-                  Print the versions of the program, its formats and its libraries, and exit.
-
-            Exit codes:
 
             """
+        for flag in ProcessFlag.all {
+            text += "  \(flag.usage)\n" + flag.lines.map { "      \($0)\n" }.joined()
+        }
+        text += "\nExit codes:\n"
         for code in ExitCode.allCases { text += "  \(code.rawValue)  \(code.summary)\n" }
         return text
     }

@@ -34,7 +34,9 @@ package struct Setting: Sendable {
         + " and without blanks at its ends"
 
     /// All of them, in the order of help and print.
-    package static let all: [Setting] = [
+    package static let all = Self.ofService + Self.observability
+
+    private static let ofService: [Setting] = [
         Setting(
             name: "data-dir", valueName: "DIR",
             summary: "Directory of the log and the snapshots; one process holds it at a time.",
@@ -48,8 +50,8 @@ package struct Setting: Sendable {
         Setting(
             name: "listen", valueName: "ADDRESS:PORT",
             summary:
-                "Where gRPC is served. Beyond loopback it needs operators' keys and"
-                + " --insecure-listen.",
+                "Where gRPC is served. Beyond loopback it needs operators' keys, and"
+                + " --tls-certificate or --insecure-listen.",
             unit: "endpoint", allowed: Endpoint.allowed,
             write: { Self.store(Endpoint($0), in: \.listen, of: &$1) },
             read: { $0.listen.description }),
@@ -76,18 +78,49 @@ package struct Setting: Sendable {
                 return true
             },
             read: { $0.operatorKeyFile ?? "none" }),
-        Setting(
-            name: "audit-log", valueName: "FILE",
+        .file(
+            "audit-log",
             summary:
                 "Gets a JSON line for each refused access, each write of an operator, and each call"
                 + " that changes projects or keys, erases or exports; opened again at SIGHUP.",
-            unit: "path", allowed: "none, or \(Self.pathAllowed)",
-            write: { value, configuration in
-                guard Self.isPath(value) else { return false }
-                configuration.auditLog = value == "none" ? nil : value
-                return true
-            },
-            read: { $0.auditLog ?? "none" }),
+            in: \.auditLog),
+        .file(
+            "tls-certificate",
+            summary:
+                "PEM file of the server's certificate and those that lead to its root. With it"
+                + " gRPC is served by TLS 1.2 and later only; read again at SIGHUP, as all files"
+                + " of tls-... are.",
+            in: \.tls.certificateFile),
+        .file(
+            "tls-key",
+            summary:
+                "PEM file of its private key, without a passphrase, for its owner alone.",
+            in: \.tls.keyFile),
+        .file(
+            "tls-client-ca",
+            summary:
+                "PEM file of authorities. With it every client must show a certificate of one of"
+                + " them.",
+            in: \.tls.clientAuthorityFile),
+        .number(
+            "tls-verify-depth", of: "certificates",
+            summary: "Most certificates between that of a client and its authority.",
+            in: \.tls.verifyDepth, TLSSettings.verifyDepthRange),
+        .file(
+            "tls-client-keys",
+            summary:
+                "Table of names of clients' certificates and the ids of keys that they stand for:"
+                + " such a client needs to send no key.",
+            in: \.tls.clientKeyFile),
+        Setting(
+            name: "admin-tls", valueName: "off|on|mutual",
+            summary:
+                "Whether --admin-listen is served by TLS, with the certificate of gRPC; mutual: to"
+                + " clients with certificates of tls-client-ca only.",
+            unit: "switch",
+            allowed: TLSSettings.Admin.allCases.map(\.rawValue).joined(separator: ", "),
+            write: { Self.store(TLSSettings.Admin(rawValue: $0), in: \.tls.admin, of: &$1) },
+            read: { $0.tls.admin.rawValue }),
         Setting(
             name: "admin-listen", valueName: "ADDRESS:PORT",
             summary: "Where probes, metrics and version are served over HTTP/1.1, without keys.",
@@ -95,25 +128,33 @@ package struct Setting: Sendable {
             write: { Self.store(Endpoint($0), in: \.adminListen, of: &$1) },
             read: { $0.adminListen.description }),
         Setting(
-            name: "loops", valueName: "N",
+            name: "console-listen", valueName: "ADDRESS:PORT",
+            summary:
+                "Where the profile page is served to browsers over HTTP/1.1: people, events and"
+                + " consent, read-only. Where calls need keys, a key with the scope READ signs in.",
+            unit: "endpoint", allowed: "none, or a loopback address: \(Endpoint.allowed)",
+            write: { value, configuration in
+                if value == "none" {
+                    configuration.consoleListen = nil
+                    return true
+                }
+                guard let endpoint = Endpoint(value), endpoint.isLoopback else { return false }
+                configuration.consoleListen = endpoint
+                return true
+            },
+            read: { $0.consoleListen?.description ?? "none" }),
+        .number(
+            "loops", of: "threads",
             summary:
                 "Number of threads that serve connections; by default one per core that the process"
                 + " may use.",
-            unit: "threads", allowed: Self.text(Configuration.loopsRange),
-            write: { Self.store(Self.number($0, Configuration.loopsRange), in: \.loops, of: &$1) },
-            read: { "\($0.loops)" }),
-        Setting(
-            name: "connections-per-address", valueName: "N",
+            in: \.loops, Configuration.loopsRange),
+        .number(
+            "connections-per-address", of: "connections",
             summary:
                 "Most open connections of one IPv4 address, or of one /64 of IPv6; raise it behind"
                 + " a proxy that makes one for each of its clients.",
-            unit: "connections", allowed: Self.text(Configuration.connectionsPerAddressRange),
-            write: {
-                Self.store(
-                    Self.number($0, Configuration.connectionsPerAddressRange),
-                    in: \.connectionsPerAddress, of: &$1)
-            },
-            read: { "\($0.connectionsPerAddress)" }),
+            in: \.connectionsPerAddress, Configuration.connectionsPerAddressRange),
         .size(
             "segment-bytes",
             summary: "Size of a log segment; applies to segments created from now on.",
@@ -130,33 +171,22 @@ package struct Setting: Sendable {
                 "Bytes of log after which the next snapshot is made; about as much is replayed at a"
                 + " start.",
             in: \.snapshotLogBytes, Configuration.snapshotLogBytesRange),
-        Setting(
-            name: "snapshot-seconds", valueName: "N",
+        .number(
+            "snapshot-seconds", of: "seconds",
             summary:
                 "Longest time from a record to a snapshot that covers it. Erased data is removed"
                 + " from the disk within two such periods.",
-            unit: "seconds", allowed: Self.text(Configuration.snapshotSecondsRange),
-            write: {
-                Self.store(
-                    Self.number($0, Configuration.snapshotSecondsRange), in: \.snapshotSeconds,
-                    of: &$1)
-            },
-            read: { "\($0.snapshotSeconds)" }),
+            in: \.snapshotSeconds, Configuration.snapshotSecondsRange),
         .size(
             "feed-bytes",
             summary:
                 "Size of the change feed on disk; the oldest changes go beyond it, and all go after"
                 + " 23 hours.",
             in: \.feedBytes, Configuration.feedBytesRange),
-        Setting(
-            name: "watchers-max", valueName: "N",
+        .number(
+            "watchers-max", of: "watchers",
             summary: "Open Watch calls; one more is rejected. Each costs up to 100 KiB.",
-            unit: "watchers", allowed: Self.text(Configuration.watchersMaxRange),
-            write: {
-                Self.store(
-                    Self.number($0, Configuration.watchersMaxRange), in: \.watchersMax, of: &$1)
-            },
-            read: { "\($0.watchersMax)" }),
+            in: \.watchersMax, Configuration.watchersMaxRange),
         Setting(
             name: "accept-log-loss", valueName: "LSN",
             summary:
@@ -168,38 +198,22 @@ package struct Setting: Sendable {
                 return value == configuration.acceptLogLoss.map(String.init) ?? "none"
             },
             read: { $0.acceptLogLoss.map(String.init) ?? "none" }),
-        Setting(
-            name: "projects-max", valueName: "N",
+        .number(
+            "projects-max", of: "projects",
             summary:
                 "Most projects of a data directory; applies to a new one only, as the limits of an"
                 + " existing one are part of its log.",
-            unit: "projects", allowed: Self.text(Configuration.projectsMaxRange),
-            write: {
-                Self.store(
-                    Self.number($0, Configuration.projectsMaxRange), in: \.projectsMax, of: &$1)
-            },
-            read: { "\($0.projectsMax)" }),
-        Setting(
-            name: "project-delete-seconds", valueName: "N",
+            in: \.projectsMax, Configuration.projectsMaxRange),
+        .number(
+            "project-delete-seconds", of: "seconds",
             summary:
                 "Time from the deletion of a project until its data is removed; until then it can"
                 + " be undone.",
-            unit: "seconds", allowed: Self.text(Configuration.projectDeleteSecondsRange),
-            write: {
-                Self.store(
-                    Self.number($0, Configuration.projectDeleteSecondsRange),
-                    in: \.projectDeleteSeconds, of: &$1)
-            },
-            read: { "\($0.projectDeleteSeconds)" }),
-        Setting(
-            name: "drain-seconds", valueName: "N",
+            in: \.projectDeleteSeconds, Configuration.projectDeleteSecondsRange),
+        .number(
+            "drain-seconds", of: "seconds",
             summary: "Longest wait for open calls to end after SIGTERM.",
-            unit: "seconds", allowed: Self.text(Configuration.drainSecondsRange),
-            write: {
-                Self.store(
-                    Self.number($0, Configuration.drainSecondsRange), in: \.drainSeconds, of: &$1)
-            },
-            read: { "\($0.drainSeconds)" }),
+            in: \.drainSeconds, Configuration.drainSecondsRange),
         Setting(
             name: "reflection", valueName: "on|off",
             summary:
@@ -235,6 +249,41 @@ package struct Setting: Sendable {
         return first != 0x20 && last != 0x20 && bytes.allSatisfy { $0 >= 0x20 && $0 != 0x7F }
     }
 
+    /// A file, or none.
+    ///
+    /// - Parameter others: Values that are no path and have a meaning, with a comma behind each.
+    static func file(
+        _ name: String, summary: String,
+        in path: WritableKeyPath<Configuration, String?> & Sendable, others: String = ""
+    ) -> Setting {
+        Setting(
+            name: name, valueName: "FILE", summary: summary, unit: "path",
+            allowed: "none, \(others)or \(Self.pathAllowed)",
+            write: { value, configuration in
+                guard Self.isPath(value) else { return false }
+                configuration[keyPath: path] = value == "none" ? nil : value
+                return true
+            },
+            read: { $0[keyPath: path] ?? "none" })
+    }
+
+    /// A whole number in a range.
+    static func number(
+        _ name: String, of unit: String, summary: String,
+        in path: WritableKeyPath<Configuration, Int> & Sendable, _ range: ClosedRange<Int>
+    ) -> Setting {
+        Setting(
+            name: name, valueName: "N", summary: summary, unit: unit,
+            allowed: "\(range.lowerBound)...\(range.upperBound)",
+            write: { value, configuration in
+                let number = DecimalNumber.parse(value[...], max: range.upperBound).flatMap {
+                    range.contains($0) ? $0 : nil
+                }
+                return Self.store(number, in: path, of: &configuration)
+            },
+            read: { "\($0[keyPath: path])" })
+    }
+
     /// A number of bytes in a range; with `allowsNone`, 0 as well.
     private static func size(
         _ name: String, summary: String, in path: WritableKeyPath<Configuration, Int> & Sendable,
@@ -255,7 +304,7 @@ package struct Setting: Sendable {
             read: { ByteSize.format($0[keyPath: path]) })
     }
 
-    private static func store<Value>(
+    static func store<Value>(
         _ value: Value?, in path: WritableKeyPath<Configuration, Value>,
         of configuration: inout Configuration
     ) -> Bool {
@@ -270,15 +319,5 @@ package struct Setting: Sendable {
         case "off": false
         default: nil
         }
-    }
-
-    private static func number(_ text: String, _ range: ClosedRange<Int>) -> Int? {
-        DecimalNumber.parse(text[...], max: range.upperBound).flatMap {
-            range.contains($0) ? $0 : nil
-        }
-    }
-
-    private static func text(_ range: ClosedRange<Int>) -> String {
-        "\(range.lowerBound)...\(range.upperBound)"
     }
 }

@@ -1,25 +1,19 @@
 import IOCore
-import Synchronization
 
 /// Writes the lines of a queue on a thread of its own, which is the only one that waits for whoever
 /// reads them.
 final class LineWriter: Sendable {
     let queue: LogQueue
-    private let parker: any Parker
-    private let ended: any Parker
-    private let hasEnded = Atomic<Bool>(false)
-    private let isStopping = Atomic<Bool>(false)
+    private let end: WriterEnd
 
     /// - Parameter makeParker: Called twice.
     init(makeParker: () -> any Parker) {
-        let parker = makeParker()
-        self.parker = parker
-        self.ended = makeParker()
-        self.queue = LogQueue(waker: parker)
+        self.end = WriterEnd(makeParker: makeParker)
+        self.queue = LogQueue(waker: self.end.parker)
     }
 
-    /// Nothing will be added any more: what cannot be written now need not be waited for.
-    var isFinishing: Bool { self.isStopping.load(ordering: .acquiring) }
+    /// See `WriterEnd`.
+    var isFinishing: Bool { self.end.isFinishing }
 
     /// Writes lines until `finish`; the body of its thread.
     ///
@@ -45,18 +39,16 @@ final class LineWriter: Sendable {
                     self.queue.finished(line, isLost: !isFlowing)
                 }
             case .report(let dropped): onLoss(dropped)
-            case .wait: self.parker.park(forNanoseconds: pause)
+            case .wait: self.end.parker.park(forNanoseconds: pause)
             case .end:
-                self.hasEnded.store(true, ordering: .releasing)
-                self.ended.wake()
-                return
+                return self.end.announce()
             }
         }
     }
 
     /// Makes the thread call `onWake` soon, unless it waits for a reader.
     func wake() {
-        self.parker.wake()
+        self.end.parker.wake()
     }
 
     /// Waits until everything added so far is written, but not longer than `nanoseconds`. Called
@@ -64,11 +56,6 @@ final class LineWriter: Sendable {
     ///
     /// - Returns: Whether all is written: `run` returns then, and its thread can be joined.
     func finish(withinNanoseconds nanoseconds: UInt64) -> Bool {
-        self.isStopping.store(true, ordering: .releasing)
-        self.queue.stop()
-        if !self.hasEnded.load(ordering: .acquiring) {
-            self.ended.park(forNanoseconds: nanoseconds)
-        }
-        return self.hasEnded.load(ordering: .acquiring)
+        self.end.finish(withinNanoseconds: nanoseconds) { self.queue.stop() }
     }
 }

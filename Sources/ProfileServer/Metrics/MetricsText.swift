@@ -3,9 +3,9 @@
 
 import IOCore
 
-/// Writes metric families in the Prometheus text format 0.0.4, in the order of the calls.
+/// Writes metric families in the order of the calls.
 ///
-/// - Source: prometheus.io, "Exposition formats", text-based format.
+/// - Source: prometheus.io, "Exposition formats", text-based format; OpenMetrics 1.0.
 package struct MetricsText {
     package struct Label: Equatable, Sendable {
         package let name: StaticString
@@ -48,16 +48,19 @@ package struct MetricsText {
         }
     }
 
-    /// The `Content-Type` it must be served with.
-    package static let contentType: StaticString = "text/plain; version=0.0.4; charset=utf-8"
-
     /// The text written so far; every line ends in a line feed.
     package private(set) var text = ""
+    private let format: MetricsFormat
     private var families: Set<String> = []
     /// Names of families and of their samples as OpenMetrics knows them, to the family's name here.
     private var reserved: [String: String] = [:]
 
-    package init() {}
+    package init(_ format: MetricsFormat = .prometheus) { self.format = format }
+
+    /// Ends the page; nothing is written after it.
+    package mutating func finish() {
+        if self.format == .openMetrics { self.text += "# EOF\n" }
+    }
 
     /// Writes a counter without labels.
     package mutating func counter(_ name: StaticString, help: StaticString, value: UInt64) {
@@ -101,7 +104,7 @@ package struct MetricsText {
             var cumulated: UInt64 = 0
             for (upper, count) in zip(histogram.bounds.upper, histogram.counts) {
                 cumulated &+= count
-                let bound = Label("le", Self.format(Double(upper) / scale))
+                let bound = Label("le", self.bound(Double(upper) / scale))
                 self.write("\(name)_bucket", one.labels + [bound], Double(cumulated))
             }
             let count = Double(histogram.count)
@@ -119,8 +122,22 @@ package struct MetricsText {
             let other = self.reserved.updateValue(family, forKey: name)
             precondition(other == nil, "two families with one name in OpenMetrics")
         }
-        self.text += "# HELP \(family) \(Self.escape(help.description, quotes: false))\n"
-        self.text += "# TYPE \(family) \(type)\n"
+        // OpenMetrics has quotes escaped in help texts too.
+        let help = Self.escape(help.description, quotes: self.format == .openMetrics)
+        let shown =
+            self.format == .openMetrics && type.description == "counter"
+            ? String(family.dropLast(Self.counterSuffix.count)) : family
+        self.text += "# HELP \(shown) \(help)\n# TYPE \(shown) \(type)\n"
+    }
+
+    private static let counterSuffix = "_total"
+
+    /// A bound of a bucket, which is compared as text: with a fraction in OpenMetrics.
+    ///
+    /// - Source: OpenMetrics 1.0, "Considerations: canonical numbers".
+    private func bound(_ value: Double) -> String {
+        let text = Self.format(value)
+        return self.format == .openMetrics && value.rounded() == value ? "\(text).0" : text
     }
 
     /// The names that a family takes in OpenMetrics, where a counter's family has no `_total`: a
@@ -131,13 +148,16 @@ package struct MetricsText {
     private static func names(_ family: String, type: StaticString) -> [String] {
         switch type.description {
         case "counter":
-            precondition(family.hasSuffix("_total"), "the name of a counter ends in _total")
-            let stem = family.dropLast(6)
+            precondition(
+                family.hasSuffix(Self.counterSuffix), "the name of a counter ends in _total")
+            let stem = family.dropLast(Self.counterSuffix.count)
             return [String(stem), family, "\(stem)_created"]
         case "histogram":
             return [family] + ["_bucket", "_sum", "_count", "_created"].map { family + $0 }
         default:
-            precondition(!family.hasSuffix("_total"), "only the name of a counter ends in _total")
+            precondition(
+                !family.hasSuffix(Self.counterSuffix),
+                "only the name of a counter ends in _total")
             return [family]
         }
     }

@@ -31,38 +31,94 @@ package final class Server {
     private let log: Log
     private let clock: LinuxClock
     private let threads = LinuxThreadStarter()
+    /// Where the profile page meets the service.
+    private let network: InProcessNetwork
     private let termination: Termination
     private let status: ServerStatus
     private let access: AccessControl
+    private let networks: ServerNetworks
     /// `nil`: none is configured.
     private let auditLog: AuditLog?
+    private let accessLog: AccessLog?
+    private let spans: SpanExporter?
+    /// `nil`: no service manager wants to be told.
+    private let supervisor: SupervisorNotifier?
 
     /// - Parameters:
     ///   - keySource: Where the operators' keys are read again.
     ///   - operatorKeys: As they are now; `nil`: no call needs a key.
-    /// - Throws: `IOError` if the audit log cannot be opened.
+    ///   - supervision: Of the service manager; `nil`: there is none.
+    /// - Throws: `ServerFileFailure` about the first file of the configuration that is not usable.
     init(
         configuration: Configuration, version: BuildVersion, keySource: OperatorKeySource,
-        operatorKeys: [OperatorKey]?
-    ) throws(IOError) {
+        operatorKeys: [OperatorKey]?, supervision: Supervision? = nil
+    ) throws(ServerFileFailure) {
         self.configuration = configuration
         self.clock = LinuxClock()
         self.writer = .standardError(level: configuration.logLevel, clock: self.clock)
         self.log = self.writer.log
-        self.auditLog =
-            if let path = configuration.auditLog {
-                try AuditLog(path: path, clock: self.clock, log: self.log)
-            } else {
-                nil
-            }
-        self.access = AccessControl(operatorKeys: operatorKeys, audit: self.auditLog)
+        let names = ProjectNames()
+        self.auditLog = try Self.auditLog(configuration, clock: self.clock, log: self.log)
+        self.accessLog = try Self.accessLog(
+            configuration, clock: self.clock, writer: self.writer, names)
+        self.networks = try ServerNetworks(configuration.tls, log: self.log)
+        self.network = InProcessNetwork(self.networks.calls)
+        self.access = AccessControl(
+            operatorKeys: operatorKeys, audit: self.auditLog,
+            certificateKeys: try CertificateKeyFile.read(configuration.tls))
+        self.spans = Self.exporter(configuration, self.clock, self.log, names)
         let reload = Reload(
-            keySource: keySource, access: self.access, auditLog: self.auditLog, log: self.log)
+            keySource: keySource, access: self.access, auditLog: self.auditLog,
+            accessLog: self.accessLog, log: self.log, networks: self.networks,
+            tls: configuration.tls)
+        let supervisor = supervision.map { [clock, log] in
+            SupervisorNotifier(
+                socket: $0.socket, watchdogMicroseconds: $0.watchdogMicroseconds, clock: clock,
+                log: log)
+        }
+        self.supervisor = supervisor
         self.termination = Termination(
-            writer: self.writer, auditLog: self.auditLog, onReload: { reload.run() })
+            writer: self.writer, auditLog: self.auditLog,
+            onReload: { supervisor?.reload { reload.run() } ?? reload.run() })
         self.status = ServerStatus(
             version: version, dataDirectory: configuration.dataDirectory,
-            logQueue: self.writer.queue, auditQueue: self.auditLog?.queue)
+            logQueue: self.writer.queue, auditQueue: self.auditLog?.queue,
+            accessLog: self.accessLog, spans: self.spans, names: names,
+            tls: self.networks.metrics)
+    }
+
+    private static func auditLog(
+        _ configuration: Configuration, clock: LinuxClock, log: Log
+    ) throws(ServerFileFailure) -> AuditLog? {
+        guard let path = configuration.auditLog else { return nil }
+        do throws(IOError) { return try AuditLog(path: path, clock: clock, log: log) } catch {
+            throw ServerFileFailure(description: "audit log \(error.explanation)")
+        }
+    }
+
+    private static func accessLog(
+        _ configuration: Configuration, clock: LinuxClock, writer: LogWriter, _ names: ProjectNames
+    ) throws(ServerFileFailure) -> AccessLog? {
+        guard let path = configuration.accessLog else { return nil }
+        do throws(IOError) {
+            return try AccessLog(
+                path: path, clock: clock, log: writer.log, standardError: writer.queue,
+                names: names)
+        } catch {
+            throw ServerFileFailure(description: "access log \(error.explanation)")
+        }
+    }
+
+    private static func exporter(
+        _ configuration: Configuration, _ clock: LinuxClock, _ log: Log, _ names: ProjectNames
+    ) -> SpanExporter? {
+        configuration.otlpEndpoint.map {
+            SpanExporter(
+                url: $0, clock: clock, log: log, names: names,
+                text: SpanText(
+                    version: BuildVersion.program, instance: configuration.listen.description),
+                seed: clock.monotonicNanoseconds())
+        }
     }
 
     /// Serves until SIGTERM or SIGINT.
@@ -74,8 +130,26 @@ package final class Server {
         let auditLines = self.auditLog.map { auditLog in
             self.threads.start(name: "audit-lines") { auditLog.run() }
         }
+        let accessLines = self.accessLog.map { accessLog in
+            self.threads.start(name: "access-lines") { accessLog.run() }
+        }
+        let spans = self.spans.map { spans in
+            self.threads.start(name: "spans") { spans.run() }
+        }
         _ = self.threads.start(name: "signals") { termination.run() }
+        let notices = self.supervisor.map { [status] supervisor in
+            self.threads.start(name: "supervisor") { supervisor.run(phase: { status.phase }) }
+        }
         let code = self.examineLimits() ? self.start() : .configuration
+        if self.spans?.finish(withinNanoseconds: Self.lastLinesNanoseconds) == true {
+            spans?.join()
+        }
+        // Before the server's own log, which may take its lines.
+        if self.accessLog?.finish(withinNanoseconds: Self.lastLinesNanoseconds) == true {
+            accessLines?.join()
+        }
+        self.supervisor?.finish(withinNanoseconds: Self.lastLinesNanoseconds)
+        notices?.join()
         if self.auditLog?.finish(withinNanoseconds: Self.lastLinesNanoseconds) == true {
             auditLines?.join()
         }
@@ -95,9 +169,14 @@ package final class Server {
         let admin: AdminListener
         do throws(IOError) {
             admin = try AdminListener(
-                network: LinuxNetwork(), endpoint: self.configuration.adminListen,
+                network: self.networks.admin, endpoint: self.configuration.adminListen,
                 clock: self.clock, pages: self.status)
         } catch {
+            node.close()
+            return self.cannotListen(error)
+        }
+        let console: ConsoleServer?
+        do throws(IOError) { console = try self.makeConsole() } catch {
             node.close()
             return self.cannotListen(error)
         }
@@ -110,8 +189,11 @@ package final class Server {
             return self.reject(error)
         }
         let workers = node.workers.map(self.startThread)
-        self.serve(node, admin: admin)
+        self.serve(node, admin: admin, console: console)
+        self.supervisor?.ready(Self.watched(loops, workers, of: node))
         self.termination.waitForDrain()
+        // Before the service, whose drain would wait for the page's calls.
+        console?.stop()
         self.drain(node)
         for loop in loops { loop.join() }
         self.reportCut(node)
@@ -129,14 +211,27 @@ package final class Server {
     private var environment: NodeEnvironment {
         let (log, status) = (self.log, self.status)
         var environment = NodeEnvironment(
-            clock: self.clock, network: LinuxNetwork(), random: LinuxRandomSource(),
+            clock: self.clock,
+            network: self.configuration.consoleListen == nil ? self.networks.calls : self.network,
+            random: LinuxRandomSource(),
             fileSystem: LinuxFileSystem(), makeLogStore: { SegmentedLogStore($0) },
             makeParker: { LinuxParker() },
             configuration: self.nodeConfiguration,
             // The node must not retain the status, which retains the node's figures.
             onEvent: { [weak status] in Self.handle($0, status: status, log: log) })
         environment.access = self.access
+        environment.observers = self.observers
         return environment
+    }
+
+    private var observers: CallObservers {
+        var observers = CallObservers()
+        observers.log = self.accessLog
+        observers.loggedMillionths = self.configuration.accessLogSample.millionths
+        observers.slowNanoseconds = UInt64(self.configuration.slowMilliseconds) * 1_000_000
+        observers.spans = self.spans
+        observers.sampledMillionths = self.configuration.otlpSample.millionths
+        return observers
     }
 
     private var nodeConfiguration: NodeConfiguration {
@@ -154,6 +249,7 @@ package final class Server {
         node.snapshots.logBytesMax = UInt64(self.configuration.snapshotLogBytes)
         node.feed.bytesMax = self.configuration.feedBytes
         node.watch.watchersMax = self.configuration.watchersMax
+        node.projectLabelsMax = self.configuration.metricsProjects
         node.feed.segmentBytesMax = min(
             node.feed.segmentBytesMax, LinuxProcess.fileBytesMax ?? .max)
         node.snapshots.ageNanosecondsMax =
@@ -170,6 +266,14 @@ package final class Server {
         return ComponentThread(component, threads: self.threads) { error in
             Self.handle(.loopFailed(error), status: nil, log: log)
         }
+    }
+
+    private func makeConsole() throws(IOError) -> ConsoleServer? {
+        guard let endpoint = self.configuration.consoleListen else { return nil }
+        return try ConsoleServer(
+            endpoint: endpoint, network: self.network, clock: self.clock,
+            random: LinuxRandomSource(), isOpen: self.access.isOpen,
+            version: BuildVersion.program, figures: self.status)
     }
 
     private func cannotListen(_ error: IOError) -> ExitCode {
@@ -221,7 +325,7 @@ package final class Server {
         min(self.configuration.segmentBytes, LinuxProcess.fileBytesMax ?? .max)
     }
 
-    private func serve(_ node: Node, admin: AdminListener) {
+    private func serve(_ node: Node, admin: AdminListener, console: ConsoleServer?) {
         self.termination.serve()
         guard let recovered = node.recovered else {
             preconditionFailure("only a recovered node serves")
@@ -229,6 +333,7 @@ package final class Server {
         self.status.attach(recovered)
         self.status.phase = .ready
         node.serve()
+        console?.start(self.threads)
         for skipped in recovered.report.snapshotsSkipped {
             self.log.error(
                 "a snapshot is damaged: the state was recovered without it",
@@ -250,6 +355,8 @@ package final class Server {
         self.log.info(
             "serving", LogField("listen", node.listenAddress),
             LogField("admin", admin.address),
+            LogField("console", console?.address ?? "none"),
+            LogField("tls", self.networks.isEncrypted),
             LogField("loops", self.configuration.loops),
             LogField("profiles", recovered.store.profileCount),
             LogField("lsn", recovered.store.appliedLSN),
@@ -264,7 +371,7 @@ package final class Server {
             self.log.warning(
                 "access is open: no key is configured, every caller on this machine is an operator")
         }
-        if !self.configuration.listen.isLoopback {
+        if !self.configuration.listen.isLoopback, !self.networks.isEncrypted {
             self.log.warning(
                 """
                 gRPC is served beyond loopback without TLS: keys and data cross the network \
@@ -284,9 +391,21 @@ package final class Server {
             LogField("calls", figures.reduce(0) { $0 + $1.callsCut }))
     }
 
+    /// The threads without whose turns no call ends: the loops and the log.
+    private static func watched(
+        _ loops: [ComponentThread], _ workers: [ComponentThread], of node: Node
+    ) -> [WatchedThread] {
+        let log = node.recovered?.log
+        return loops.map { $0.watched() }
+            + zip(node.workers, workers).filter { $0.0.name == "log" }.map {
+                $0.1.watched(waitsForDisk: { log?.isSyncing ?? false })
+            }
+    }
+
     private func drain(_ node: Node) {
         self.log.info("draining", LogField("grace_seconds", self.configuration.drainSeconds))
         self.status.phase = .draining
+        self.supervisor?.stopping(graceSeconds: self.configuration.drainSeconds)
         node.beginDrain(graceNanoseconds: UInt64(self.configuration.drainSeconds) * 1_000_000_000)
     }
 }

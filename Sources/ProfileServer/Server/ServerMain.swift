@@ -2,6 +2,7 @@ import CNGHTTP2
 import CProtobufC
 import IOCore
 import IOLinux
+import IOTLS
 import ProfileService
 import Profiles
 
@@ -60,7 +61,13 @@ package enum ServerMain {
         case .printVersion: return Self.print(version.text + "\n")
         case .serve(let configuration):
             if let path = configuration.operatorKeyFile { keySource = .file(path: path) }
-            return Self.serve(configuration, version, keySource)
+            do throws(SupervisorRequest.Invalid) {
+                let request = try SupervisorRequest.read(
+                    from: environment, processID: LinuxProcess.identifier)
+                return Self.serve(configuration, version, keySource, request)
+            } catch {
+                return Self.fail(error.description, .configuration)
+            }
         }
     }
 
@@ -79,26 +86,48 @@ package enum ServerMain {
                 return Self.fail("audit log \(error.explanation)", .configuration)
             }
         }
+        if let path = configuration.accessLog, path != Configuration.standardErrorName {
+            do throws(IOError) { try LinuxAppendFile.check(path) } catch {
+                return Self.fail("access log \(error.explanation)", .configuration)
+            }
+        }
+        do throws(ServerFileFailure) {
+            try ServerNetworks.check(configuration.tls)
+            _ = try CertificateKeyFile.read(configuration.tls)
+        } catch {
+            return Self.fail(error.description, .configuration)
+        }
         return Self.print(text)
     }
 
     private static func serve(
-        _ configuration: Configuration, _ version: BuildVersion, _ keySource: OperatorKeySource
+        _ configuration: Configuration, _ version: BuildVersion, _ keySource: OperatorKeySource,
+        _ supervisorRequest: SupervisorRequest?
     ) -> ExitCode {
         LinuxProcess.harden()
         let keys: [OperatorKey]?
         do throws(OperatorKeySource.Failure) { keys = try keySource.read() } catch {
             return Self.fail(error.description, .configuration)
         }
+        let supervision: Supervision?
+        do throws(IOError) {
+            supervision = try supervisorRequest.map { request throws(IOError) in
+                Supervision(
+                    socket: try LinuxNotifySocket(path: request.socketPath),
+                    watchdogMicroseconds: request.watchdogMicroseconds)
+            }
+        } catch {
+            return Self.fail("socket of the service manager: \(error.explanation)", .unexpected)
+        }
         // Before the first thread: all of them inherit it.
         LinuxSignals.block()
         let server: Server
-        do throws(IOError) {
+        do throws(ServerFileFailure) {
             server = try Server(
                 configuration: configuration, version: version, keySource: keySource,
-                operatorKeys: keys)
+                operatorKeys: keys, supervision: supervision)
         } catch {
-            return Self.fail("audit log \(error.explanation)", .configuration)
+            return Self.fail(error.description, .configuration)
         }
         return server.run()
     }
@@ -108,7 +137,8 @@ package enum ServerMain {
         BuildVersion(
             rules: Store.rulesVersion, formats: BuildVersion.writtenFormats,
             nghttp2: String(cString: nghttp2_version(0).pointee.version_str),
-            protobufC: String(cString: protobuf_c_version()))
+            protobufC: String(cString: protobuf_c_version()),
+            tlsLibrary: TLSSupport.loadedVersion)
     }
 
     /// Prints what a flag asked for; a text that nobody got in full is a failure.

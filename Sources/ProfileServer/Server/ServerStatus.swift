@@ -1,6 +1,7 @@
 import GRPCTransport
 import IOCore
 import IOLinux
+import IOTLS
 import ProfileService
 import Profiles
 import Storage
@@ -11,6 +12,8 @@ final class ServerStatus: AdminPages {
         var phase = ServingPhase.starting
         var figures: Figures?
         var recovered: Node.Recovered?
+        /// `nil`: there is no node yet.
+        var loops: LoopPages?
     }
 
     /// What a node counts from its start.
@@ -26,12 +29,24 @@ final class ServerStatus: AdminPages {
     private let logQueue: LogQueue
     /// `nil`: there is no audit log.
     private let auditQueue: LogQueue?
+    /// `nil`: there is none.
+    private let accessLog: AccessLog?
+    private let spans: SpanExporter?
+    /// Gets the store once there is one.
+    private let names: ProjectNames
+    /// `nil`: nothing is encrypted.
+    private let tls: TLSMetrics?
     private let state = Guarded(State())
 
     init(
         version: BuildVersion, dataDirectory: String, logQueue: LogQueue,
-        auditQueue: LogQueue? = nil
+        auditQueue: LogQueue? = nil, accessLog: AccessLog? = nil, spans: SpanExporter? = nil,
+        names: ProjectNames = ProjectNames(), tls: TLSMetrics? = nil
     ) {
+        self.accessLog = accessLog
+        self.spans = spans
+        self.names = names
+        self.tls = tls
         self.buildVersion = version
         self.logQueue = logQueue
         self.auditQueue = auditQueue
@@ -57,13 +72,21 @@ final class ServerStatus: AdminPages {
         let figures = Figures(
             transports: node.transportMetrics, accounting: node.accounting,
             access: node.accessMetrics, scrub: node.scrubMetrics)
-        self.state.withLock { $0.figures = figures }
+        let loops = LoopPages(node.inspectors, clock: LinuxClock(), parker: LinuxParker())
+        self.state.withLock {
+            $0.figures = figures
+            $0.loops = loops
+        }
     }
 
     /// Shows the figures of a recovered node as well.
     func attach(_ recovered: Node.Recovered) {
+        self.names.attach(recovered.store)
         self.state.withLock { $0.recovered = recovered }
     }
+
+    /// What exists once the data directory is recovered.
+    var recovered: Node.Recovered? { self.state.withLock { $0.recovered } }
 
     // MARK: Pages
 
@@ -72,13 +95,21 @@ final class ServerStatus: AdminPages {
     func startupz() -> AdminCheck { self.phase.startupz }
     func version() -> String { self.buildVersion.json }
 
-    func metrics() -> String {
+    func debug(_ page: DebugPage) -> String {
+        let loops =
+            self.state.withLock { $0.loops }
+            ?? LoopPages([], clock: LinuxClock(), parker: LinuxParker())
+        return loops.render(page)
+    }
+
+    func metrics(_ format: MetricsFormat) -> String {
         let (figures, recovered) = self.state.withLock { ($0.figures, $0.recovered) }
-        var text = MetricsText()
+        var text = MetricsText(format)
         self.buildVersion.write(to: &text)
         TransportFigures(figures?.transports ?? []).write(to: &text)
         if let figures { Self.write(figures.accounting, recovered?.store, to: &text) }
         if let access = figures?.access { Self.write(access, to: &text) }
+        if let tls = self.tls { Self.write(tls, to: &text) }
         if let free = try? LinuxFileSystem().freeBytes(self.dataDirectory) {
             text.gauge(
                 "profiles_disk_free_bytes",
@@ -93,6 +124,7 @@ final class ServerStatus: AdminPages {
             "profiles_audit_lines_dropped_total",
             help: "Lines of the audit log that were lost because nobody read them.",
             value: self.auditQueue?.dropped ?? 0)
+        Self.write(accessLog: self.accessLog, spans: self.spans, to: &text)
         if let scrub = figures?.scrub { Self.write(scrub, to: &text) }
         if let recovered {
             Self.writeLog(of: recovered, to: &text)
@@ -104,6 +136,7 @@ final class ServerStatus: AdminPages {
             Self.write(recovered.watchers, of: recovered.feed, to: &text)
             Self.write(recovered.exports, to: &text)
         }
+        text.finish()
         return text.text
     }
 
@@ -157,7 +190,7 @@ final class ServerStatus: AdminPages {
             samples: Self.outcomes(of: figures.total, labels: []))
         text.counter(
             "profiles_project_items_received_total",
-            help: "Items received by project: of the first 100 with any, and of all others.",
+            help: "Items received by project: of the first with any, and of all others.",
             samples: figures.series.map {
                 .init(labels: [.init("project", $0.project)], value: $0.items.received)
             })

@@ -41,11 +41,21 @@ package final class AccessControl: Sendable {
     let usage = KeyUsageTable()
     let failedLogins = FailedLogins()
     private let operators: Guarded<[OperatorKey]>
+    /// Whether a call without a header gets the key of its connection's certificate.
+    package let mapsCertificates: Bool
+    private let certificates: Guarded<CertificateKeys>
     private let operatorVersionCell = Atomic<UInt64>(0)
 
-    /// - Parameter operatorKeys: `nil`: none are configured, and no call needs a key.
-    package init(operatorKeys: [OperatorKey]? = nil, audit: (any AuditSink)? = nil) {
+    /// - Parameters:
+    ///   - operatorKeys: `nil`: none are configured, and no call needs a key.
+    ///   - certificateKeys: The keys of certificates; `nil`: certificates stand for no key.
+    package init(
+        operatorKeys: [OperatorKey]? = nil, audit: (any AuditSink)? = nil,
+        certificateKeys: CertificateKeys? = nil
+    ) {
         self.audit = audit
+        self.mapsCertificates = certificateKeys != nil
+        self.certificates = Guarded(certificateKeys ?? CertificateKeys())
         self.isOpen = operatorKeys == nil
         self.operators = Guarded(operatorKeys ?? [])
     }
@@ -57,10 +67,16 @@ package final class AccessControl: Sendable {
         self.operatorVersionCell.add(1, ordering: .releasing)
     }
 
+    /// Takes the table of certificates, read anew: what is missing in it is refused from now on.
+    package func replaceCertificateKeys(_ keys: CertificateKeys) {
+        self.certificates.withLock { $0 = keys }
+        self.operatorVersionCell.add(1, ordering: .releasing)
+    }
+
     /// Operators' keys that are in force, those of the store apart.
     package var operatorKeyCount: Int { self.operators.withLock { $0.count } }
 
-    /// Changes with the operators' keys.
+    /// Changes with the operators' keys and the table of certificates.
     var operatorVersion: UInt64 { self.operatorVersionCell.load(ordering: .acquiring) }
 
     // MARK: Logins
@@ -123,11 +139,46 @@ package final class AccessControl: Sendable {
         }
     }
 
+    /// Finds out what a certificate allows that has been verified, by its names.
+    ///
+    /// Which keys exist may show in the time: the client has proved who it is already.
+    func logIn(certificate names: [String], in keys: some AccessKeySource, now: Int64) -> Login {
+        guard let found = self.certificates.withLock({ $0.find(names) }) else {
+            return .failed(.missing, nil)
+        }
+        var login: Login
+        if let key = self.findOperator(found.key) {
+            login = .granted(self.grant(key, in: keys))
+        } else {
+            let (key, isKnown) = keys.lookUpKey(found.key)
+            guard isKnown else { return .failed(.unknown, found.key) }
+            login = self.grant(key, in: keys, now: now)
+        }
+        if case .granted(var grant) = login {
+            grant.certificate = found.certificate
+            login = .granted(grant)
+        }
+        return login
+    }
+
     /// What a key allows now whose secret was right before: `nil`: nothing any more.
     ///
-    /// - Complexity: no hash; the lock of the keys once.
+    /// - Complexity: no hash; the lock of the keys once, and that of the certificates.
     func renew(_ grant: Grant, in keys: some AccessKeySource, now: Int64) -> Grant? {
         guard let name = grant.caller.keyName else { return nil }
+        let certificate = grant.certificate
+        guard
+            certificate == .zero
+                || self.certificates.withLock({ $0.key(of: certificate) }) == name
+        else { return nil }
+        guard var renewed = self.renewed(grant, name, in: keys, now: now) else { return nil }
+        renewed.certificate = certificate
+        return renewed
+    }
+
+    private func renewed(
+        _ grant: Grant, _ name: KeyName, in keys: some AccessKeySource, now: Int64
+    ) -> Grant? {
         if let found = self.findOperator(name) {
             return found.matches(grant.hash) ? self.grant(found, in: keys) : nil
         }

@@ -12,6 +12,7 @@ struct AuditDrafts {
         var keyName: KeyName?
         /// Noted when the call begins: its connection may be gone when it ends.
         var peer: String
+        var trace: TraceID?
         var project = ""
         var reason: StaticString = ""
         var lsn: UInt64 = 0
@@ -32,9 +33,12 @@ struct AuditDrafts {
     /// By the stream and its generation. Bounded by the commands that are in flight.
     private var ended: [UInt64: Ended] = [:]
 
-    mutating func begin(_ token: CallToken, method: Int, key: KeyName?, peer: String) {
+    mutating func begin(
+        _ token: CallToken, method: Int, key: KeyName?, peer: String, trace: TraceID? = nil
+    ) {
         while self.drafts.count <= token.slot { self.drafts.append(nil) }
-        self.drafts[token.slot] = Draft(token: token, method: method, keyName: key, peer: peer)
+        self.drafts[token.slot] = Draft(
+            token: token, method: method, keyName: key, peer: peer, trace: trace)
     }
 
     /// Changes what is known of a call, if it will be recorded.
@@ -129,8 +133,9 @@ extension ServiceLoop {
     /// Keeps what is known of a call at its beginning.
     func beginAudit(_ call: RPCCall, key: KeyName?) {
         self.audits.begin(
-            call.token, method: call.method, key: key, peer: self.transport.peerText(of: call.token)
-        )
+            call.token, method: call.method, key: key,
+            peer: self.transport.peerText(of: call.token),
+            trace: self.transport.trace(of: call.token)?.trace)
     }
 
     /// Notes which project a valid request names.
@@ -186,7 +191,7 @@ extension ServiceLoop {
             AuditRecord(
                 timeMicroseconds: self.transport.nowWallMicroseconds, keyName: draft.keyName,
                 peer: draft.peer, method: draft.method, project: draft.project, code: code,
-                reason: draft.reason.description, lsn: draft.lsn))
+                reason: draft.reason.description, lsn: draft.lsn, trace: draft.trace))
     }
 
     /// Counts a refused access, and records it; with the project of its key, if that is known: the
@@ -207,7 +212,8 @@ extension ServiceLoop {
                 method: method ?? self.callers.method(of: token) ?? 0,
                 project: failure.isLogin ? "" : self.projectName(ofKey: key),
                 code: failure.isLogin ? .unauthenticated : .permissionDenied,
-                reason: failure.label, lsn: lsn, isDenial: true))
+                reason: failure.label, lsn: lsn, isDenial: true,
+                trace: self.transport.trace(of: token)?.trace))
     }
 
     /// Empty: an operator's key, which has no project.

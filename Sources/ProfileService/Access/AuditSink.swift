@@ -21,11 +21,13 @@ package struct AuditRecord: Equatable, Sendable {
     package var lsn: UInt64
     /// The call was refused access. Anybody can cause such a record, as often as they like.
     package var isDenial: Bool
+    /// `nil`: the call had none.
+    package var trace: TraceID?
 
     package init(
         timeMicroseconds: Int64, keyName: KeyName?, peer: String, method: Int, project: String,
         code: RPCStatusCode, reason: String, lsn: UInt64,
-        isDenial: Bool = false
+        isDenial: Bool = false, trace: TraceID? = nil
     ) {
         self.timeMicroseconds = timeMicroseconds
         self.keyName = keyName
@@ -36,6 +38,7 @@ package struct AuditRecord: Equatable, Sendable {
         self.reason = reason
         self.lsn = lsn
         self.isDenial = isDenial
+        self.trace = trace
     }
 }
 

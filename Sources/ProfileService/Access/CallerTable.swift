@@ -76,6 +76,17 @@ struct CallerTable: ~Copyable {
             && now < cached.pointee.grant.expiresAt
     }
 
+    /// As above for a connection whose certificate stands for a key, and which sends none.
+    @inline(__always)
+    func isCertificateCached(_ token: CallToken, _ version: AccessVersion, now: Int64) -> Bool {
+        let slot = Int(token.connectionSlot)
+        guard slot < self.connections.count else { return false }
+        let cached = self.connections[slot]
+        return cached.pointee.generation == token.connectionGeneration
+            && cached.pointee.grant.certificate != .zero && cached.pointee.version.equals(version)
+            && now < cached.pointee.grant.expiresAt
+    }
+
     /// What the header was good for when it was checked last, though keys have changed since.
     func outdated(_ token: CallToken, _ header: UnsafeRawBufferPointer) -> Grant? {
         let slot = Int(token.connectionSlot)
@@ -100,11 +111,22 @@ struct CallerTable: ~Copyable {
         _ grant: Grant, _ token: CallToken, _ header: UnsafeRawBufferPointer,
         _ version: AccessVersion
     ) {
+        self.cache(grant, token, HeaderBytes(header), version)
+    }
+
+    /// Remembers what the connection's certificate allows; no header is equal to it.
+    mutating func cacheCertificate(_ grant: Grant, _ token: CallToken, _ version: AccessVersion) {
+        self.cache(grant, token, HeaderBytes(), version)
+    }
+
+    private mutating func cache(
+        _ grant: Grant, _ token: CallToken, _ header: HeaderBytes, _ version: AccessVersion
+    ) {
         let slot = Int(token.connectionSlot)
         self.connections.reach(slot)
         self.lastSerial += 1
         self.connections[slot].pointee = Cached(
-            generation: token.connectionGeneration, header: HeaderBytes(header), version: version,
+            generation: token.connectionGeneration, header: header, version: version,
             grant: grant, serial: self.lastSerial)
     }
 

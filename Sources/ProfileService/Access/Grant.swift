@@ -15,6 +15,8 @@ struct Grant: BitwiseCopyable {
     /// 0: no limit.
     var concurrentCallsMax: UInt32
     var usage: KeyUsageHandle
+    /// Of the name that the client's certificate is in the table with; zero: it has sent the key.
+    var certificate = SHA256Digest.zero
 
     /// Allows nothing.
     static let none = Grant(

@@ -34,6 +34,9 @@ extension ServiceLoop {
         }
         // SAFETY: the loop keeps its partition; no reference is counted.
         let version = reference._withUnsafeGuaranteedRef { self.accessVersion(of: $0.store) }
+        if credentials.isEmpty, self.access.mapsCertificates {
+            return self.logInByCertificate(call, version) ?? self.admit(call, needing: scopes)
+        }
         let isCached = self.callers.isCached(
             call.token, credentials, version, now: self.transport.nowWallMicroseconds)
         if !isCached, let rejection = self.logIn(call, credentials, version) { return rejection }
@@ -64,6 +67,23 @@ extension ServiceLoop {
         switch self.access.logIn(credentials, in: store, now: now) {
         case .granted(let grant):
             self.callers.cache(grant, call.token, credentials, version)
+            return nil
+        case .failed(let failure, let name): return self.rejectLogin(call, failure, name)
+        }
+    }
+
+    /// Looks up what the connection's certificate allows, unless that is known.
+    ///
+    /// - Returns: What the call is told if that is nothing.
+    private func logInByCertificate(_ call: RPCCall, _ version: AccessVersion) -> RPCAdmission? {
+        let now = self.transport.nowWallMicroseconds
+        guard !self.callers.isCertificateCached(call.token, version, now: now),
+            let store = self.partition?.store
+        else { return nil }
+        let names = self.transport.peerNames(of: call.token)
+        switch self.access.logIn(certificate: names, in: store, now: now) {
+        case .granted(let grant):
+            self.callers.cacheCertificate(grant, call.token, version)
             return nil
         case .failed(let failure, let name): return self.rejectLogin(call, failure, name)
         }

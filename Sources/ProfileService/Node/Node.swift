@@ -44,13 +44,15 @@ package final class Node {
     }
 
     /// Items of projects by what became of them.
-    package let accounting = ItemAccounting()
+    package let accounting: ItemAccounting
     package let scrubMetrics = ScrubMetrics()
     /// Counts refused and held-back calls.
     package var accessMetrics: AccessMetrics { self.environment.access.metrics }
     package let health: HealthRegistry
     /// One per loop.
     package var transportMetrics: [TransportMetrics] { self.serving.map(\.loop.metrics) }
+    /// Asks the loops what they have open; one per loop.
+    package var inspectors: [LoopInspector] { self.serving.map(\.loop.inspector) }
     /// The bound address with its real port.
     package var listenAddress: String { self.serving.last?.address ?? "" }
     /// The network loops, which exist from the start.
@@ -80,6 +82,8 @@ package final class Node {
             throw .directory(error)
         }
         self.environment = environment
+        self.accounting = ItemAccounting(
+            labelsMax: environment.configuration.projectLabelsMax)
         self.build = build
         self.lock = lock
         self.health = HealthRegistry(services: Self.healthServices)

@@ -121,7 +121,9 @@ struct NodeBuild {
                     name: "snapshots", body: snapshotter, idling: .parked(self.parkers.snapshots),
                     onStop: { requests.stop() }),
                 NodeComponent(
-                    name: "log", body: recovered.makeCommitter(for: pipeline),
+                    name: "log",
+                    body: recovered.makeCommitter(
+                        for: pipeline, snapshots: self.environment.configuration.snapshots),
                     idling: .parked(self.parkers.log), onStop: { pipeline.stop() }),
                 self.changes(feedWriter),
             ] + self.preparer(recovered))
@@ -206,6 +208,7 @@ struct NodeBuild {
         return CommitPipeline(
             limits: self.environment.configuration.pipeline,
             mailboxes: mailboxes + [triggers.settled], waker: self.parkers.log,
+            measuresPhases: self.environment.observers.isNeeded,
             onPoison: { error in
                 onLogFailure()
                 triggers.announce()

@@ -35,6 +35,15 @@ package struct NodeComponent: @unchecked Sendable {
             name: name, body: stoppable, idling: .parked(parker), onStop: { stoppable.stop() })
     }
 
+    /// Makes its driver take a turn soon, also if there is nothing to do; from any thread.
+    package func wake() {
+        // SAFETY: of a loop it reaches only `wake`, which any thread may call.
+        switch self.idling {
+        case .parked(let parker): parker.wake()
+        case .polling(let loop): loop.wake()
+        }
+    }
+
     /// Makes `body.step` return `.ended` soon, and wakes its driver; from any thread.
     package func stop() {
         self.onStop()

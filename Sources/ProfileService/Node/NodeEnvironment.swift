@@ -20,6 +20,8 @@ package struct NodeEnvironment {
     let peers = PeerRegistry()
     /// Who may call; open unless it is replaced.
     package var access = AccessControl()
+    /// Who is told of calls that have ended; nobody unless it is replaced.
+    package var observers = CallObservers()
     /// Gets what an operator should know. Called in the steps of components, so on any thread.
     package var onEvent: @Sendable (NodeEvent) -> Void
 
@@ -65,6 +67,8 @@ package struct NodeConfiguration: Sendable {
     package var snapshots = SnapshotPolicy()
     package var feed = FeedOptions()
     package var scrub = ScrubSchedule()
+    /// Projects with a label of their own in the metrics.
+    package var projectLabelsMax = ItemAccounting.labelsMax
 
     /// A day: long enough to notice a mistake.
     package static let projectDeleteSeconds = 86_400

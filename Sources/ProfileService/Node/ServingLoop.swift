@@ -26,13 +26,13 @@ final class ServingLoop: Steppable {
             index: index, listener: listener, poller: poller, clock: environment.clock,
             methods: RPCTable.served(reflection: configuration.hasReflection).map(\.descriptor),
             limits: configuration.transport.share(ofLoops: configuration.loops),
-            registry: environment.peers)
+            registry: environment.peers, observation: environment.observers.ofTransport)
         self.mailbox = CompletionMailbox { poller.wake() }
         self.handler = ServiceLoop(
             index: index, transport: self.loop, state: state, mailbox: self.mailbox,
             health: health, random: environment.random, access: environment.access,
             projectDeleteSeconds: configuration.projectDeleteSeconds,
-            streamLimits: configuration.streams)
+            streamLimits: configuration.streams, observers: environment.observers)
         self.loop.handler = self.handler
     }
 

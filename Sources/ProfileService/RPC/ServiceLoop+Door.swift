@@ -114,6 +114,7 @@ extension ServiceLoop {
         guard !isBehind else {
             return self.rejected(.lsnNotReached(actual: applied), request.itemCount, project)
         }
+        if self.isObserving { self.noteObserved(project, of: token) }
         return .request(
             request,
             RequestContext(

@@ -36,7 +36,7 @@ struct SnapshotSchedule {
     /// The monotonic time of a wall-clock time that is past, or now if it is not. Before the
     /// machine's start it wraps, so that ages come out right all the same: a machine that is
     /// restarted every few hours must not put off what is due.
-    private static func monotonic(_ microseconds: Int64, now: UInt64, wall: Int64) -> UInt64 {
+    static func monotonic(_ microseconds: Int64, now: UInt64, wall: Int64) -> UInt64 {
         let ago = UInt64(max(0, wall - microseconds)).multipliedReportingOverflow(by: 1_000)
         return now &- (ago.overflow ? .max : ago.partialValue)
     }

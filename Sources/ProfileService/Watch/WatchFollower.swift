@@ -136,9 +136,8 @@ final class WatchFollower {
             self.phase = .following
             return .more
         case .gone(let earliest): return self.sayGone(earliest, nowNanoseconds)
-        case .tooLong:
-            return self.say(
-                .limitExceeded("identity_changes", maximum: self.limits.historyMax), nowNanoseconds)
+        case .tooLong(let limit, let maximum):
+            return self.say(.limitExceeded(limit, maximum: maximum), nowNanoseconds)
         }
     }
 

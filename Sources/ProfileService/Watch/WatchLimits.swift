@@ -15,6 +15,9 @@ package struct WatchLimits: Sendable {
     /// Changes of identities between a watcher's first position and the head that concern its
     /// identifiers, each of some 64 bytes: who had them at the first position is found from these.
     package var historyMax = 100_000
+    /// Readings of these changes: one more whenever they name profiles that an identifier went
+    /// through before an un-merge, which may have been in a merge that was undone still earlier.
+    package var historyReadingsMax = 100
 
     package init() {}
 }

@@ -91,6 +91,22 @@ struct AttributePart {
         }
     }
 
+    /// The number of each attribute that a reader sees, in name order.
+    func forEachName(totalBytes: Int, _ body: (_ name: Int) -> Void) {
+        var reader = self.entries(totalBytes: totalBytes)
+        for _ in 0 ..< self.entryCount {
+            let number = Int(reader.read(UInt16.self))
+            let kind = Kind(rawValue: reader.read())
+            if kind == .value {
+                _ = reader.readVarint()
+                _ = PackedValue.skip(&reader, depth: 1)
+            } else {
+                Self.skipElements(&reader, kind)
+            }
+            if kind != .deleted { body(number) }
+        }
+    }
+
     /// The packed value of one attribute; `nil` if it has none or is a list.
     func value(_ name: Int, totalBytes: Int) -> UnsafeRawBufferPointer? {
         var found: UnsafeRawBufferPointer?

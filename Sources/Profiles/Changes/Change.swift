@@ -14,7 +14,7 @@ package enum ChangeKind: UInt8, Sendable, CaseIterable {
     case identified = 2
     /// The profile absorbed another one.
     case merged = 3
-    /// A merge was undone: the other profile is restored. No command does that yet.
+    /// A merge was undone: the other profile is restored.
     case unmerged = 4
     /// The installation belongs to the profile now; the other one had it before, unless it is new.
     case installationMoved = 5

@@ -110,6 +110,7 @@ struct ChangeRecords: ~Copyable {
         var flags: UInt8 = 0
         if head.origin.isHistorical { flags |= ChangeRecordHeader.historicalFlag }
         if hasOther { flags |= ChangeRecordHeader.otherIDFlag }
+        if head.kind == .erased { flags |= ChangeRecordHeader.survivorsFlag }
         self.buffer.append(UInt32(0))
         self.buffer.append(head.kind.rawValue)
         self.buffer.append(flags)

@@ -124,7 +124,35 @@ package struct ChangeView {
 
     /// Calls `body` with each profile that had been merged into the erased one.
     package func forEachErasedID(_ body: (ProfileID) -> Void) {
+        self.forEachErasedLink { loser, _ in body(loser) }
+    }
+
+    /// Calls `body` with each profile that had been merged into the erased one, and the one that it
+    /// was merged into itself; records of before say only into whom all of them were in the end.
+    package func forEachErasedLink(_ body: (_ loser: ProfileID, _ survivor: ProfileID) -> Void) {
         guard self.kind == .erased else { return }
+        let hasSurvivors = self.flags & ChangeRecordHeader.survivorsFlag != 0
+        var loser: ProfileID?
+        self.forEachDetailID { id in
+            if let merged = loser {
+                body(merged, id)
+                loser = nil
+            } else if hasSurvivors {
+                loser = id
+            } else {
+                body(id, self.profileID)
+            }
+        }
+    }
+
+    /// Calls `body` with each profile between the other one and the profile, if merges had led
+    /// through others: of `unmerged` from the restored one on, of `identified` the one that had the
+    /// custom id itself.
+    package func forEachIDBetween(_ body: (ProfileID) -> Void) {
+        if self.kind == .unmerged || self.kind == .identified { self.forEachDetailID(body) }
+    }
+
+    private func forEachDetailID(_ body: (ProfileID) -> Void) {
         var reader = ByteReader(self.detail)
         while reader.remaining >= ProfileID.binaryBytes {
             body(ProfileID(binary: reader.read(count: ProfileID.binaryBytes)))

@@ -144,14 +144,23 @@ extension Store {
         }
     }
 
-    /// Notes the erasure of a person, and which profiles had been merged into it.
+    /// Notes the erasure of a person, and which profiles had been merged into it, each with the one
+    /// that it was merged into itself.
     func noteErasure(of profile: ProfileRef, _ losers: [ProfileRef], _ call: CallContext) {
-        let detail = self.writeDetail { buffer in
-            for loser in losers {
-                ChangeRecords.append(self.pool.header(loser).pointee.id, to: &buffer)
+        let links = losers.flatMap {
+            [$0, ProfileRef(rawValue: self.pool.header($0).pointee.mergedInto)]
+        }
+        self.note(.erased, of: profile, lsn: call.lsn, detail: self.writeIDs(of: links))
+    }
+
+    /// Writes the ids of profiles, as what a kind of change adds to its record.
+    func writeIDs(of profiles: [ProfileRef]) -> Change.Detail {
+        guard !profiles.isEmpty else { return .none }
+        return self.writeDetail { buffer in
+            for profile in profiles {
+                ChangeRecords.append(self.pool.header(profile).pointee.id, to: &buffer)
             }
         }
-        self.note(.erased, of: profile, lsn: call.lsn, detail: detail)
     }
 
     /// Notes the events of an edit that was just carried out.

@@ -61,8 +61,11 @@ extension Store {
     ///
     /// An installation leads to its present holder, and so does a custom id.
     ///
-    /// - Complexity: O(merges in the chain), a lock for each.
-    package func chain(_ project: ProjectID, _ identifier: IdentifierView) -> [ProfileID] {
+    /// - Parameter maximum: Ends the chain there.
+    /// - Complexity: O(profiles returned), a lock for each.
+    package func chain(
+        _ project: ProjectID, _ identifier: IdentifierView, max maximum: Int = .max
+    ) -> [ProfileID] {
         self.firstCandidate(project, identifier) { profile in
             var chain: [ProfileID] = []
             var next = profile
@@ -77,7 +80,7 @@ extension Store {
                 }
                 guard let link else { return nil }
                 chain.append(link.id)
-                guard link.mergedInto != 0 else { return chain }
+                guard link.mergedInto != 0, chain.count < maximum else { return chain }
                 next = ProfileRef(rawValue: link.mergedInto)
             }
         } ?? []

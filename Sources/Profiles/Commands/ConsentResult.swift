@@ -26,7 +26,7 @@ package struct SubscriptionResultBody {
     }
 
     /// Appends the fixed part; the changes and the list follow.
-    func write(into buffer: inout ByteBuffer) {
+    package func write(into buffer: inout ByteBuffer) {
         buffer.append(self.profileID.high.bigEndian)
         buffer.append(self.profileID.low.bigEndian)
         buffer.append(self.revision)
@@ -65,7 +65,7 @@ package struct SubscriptionResultView {
     /// The entry without its hashes, as protobuf.
     package var entry: UnsafeRawBufferPointer
 
-    func write(into buffer: inout ByteBuffer) {
+    package func write(into buffer: inout ByteBuffer) {
         buffer.append(self.channel.rawValue)
         buffer.append(self.state.rawValue)
         buffer.append(self.applied ? UInt8(1) : 0)
@@ -76,7 +76,7 @@ package struct SubscriptionResultView {
         buffer.appendPrefixed(self.entry)
     }
 
-    init(
+    package init(
         channel: Channel, topic: UnsafeRawBufferPointer, state: SubscriptionState, applied: Bool,
         token: UnsafeRawBufferPointer, previousHash: SHA256Digest, hash: SHA256Digest,
         entry: UnsafeRawBufferPointer

@@ -152,10 +152,13 @@ struct ConsentEntry {
     private static func append(time: Int64, _ field: UInt64, to buffer: inout ByteBuffer) {
         var (seconds, rest) = time.quotientAndRemainder(dividingBy: 1_000_000)
         if rest < 0 { (seconds, rest) = (seconds - 1, rest + 1_000_000) }
-        Self.append(message: field, to: &buffer) { message in
-            Self.append(number: UInt64(bitPattern: seconds), 1, to: &message)
-            Self.append(number: UInt64(rest * 1_000), 2, to: &message)
-        }
+        buffer.appendVarint(field << 3 | 2)
+        // At most 1 + 10 + 1 + 5 bytes, so the length has one.
+        buffer.append(UInt8(0))
+        let start = buffer.count
+        Self.append(number: UInt64(bitPattern: seconds), 1, to: &buffer)
+        Self.append(number: UInt64(rest * 1_000), 2, to: &buffer)
+        buffer.mutableBytes[start - 1] = UInt8(buffer.count - start)
     }
 }
 

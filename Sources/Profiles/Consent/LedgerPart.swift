@@ -4,7 +4,7 @@ import Bytes
 // whose bounds are checked.
 
 /// The consent ledger of a profile: entries in the order of their lsns, each chained to the one
-/// before; in memory one block, replaced whole.
+/// before, as snapshots, digests and copies have it; `LedgerBlock` is its form in memory.
 ///
 /// Layout: `foldedCount: UInt64 | foldedHash: 32 bytes | head: 32 bytes`, then per entry
 /// `E: prefixed`. The chain begins with `foldedHash`, which is 32 zero bytes until the first fold;
@@ -50,6 +50,8 @@ struct LedgerPart {
     }
 
     /// Entries that are kept.
+    ///
+    /// - Complexity: O(entries).
     var keptCount: Int {
         var count = 0
         self.forEach { _ in count += 1 }
@@ -62,37 +64,11 @@ struct LedgerPart {
         while reader.remaining > 0 { body(reader.readPrefixed()) }
     }
 
-    /// Appends the block without entries: all of them are folded, so that their count and the last
-    /// hash remain.
-    func writeHead(into buffer: inout ByteBuffer) {
-        buffer.append(self.foldedCount + UInt64(self.keptCount))
+    /// Appends everything but the entries.
+    func writeFixed(into buffer: inout ByteBuffer) {
+        buffer.append(self.foldedCount)
+        self.foldedHash.write(into: &buffer)
         self.head.write(into: &buffer)
-        self.head.write(into: &buffer)
-    }
-
-    /// Appends the block with new entries behind the old ones, folding what is too many.
-    ///
-    /// - Parameters:
-    ///   - added: The new entries, prefixed each.
-    ///   - head: The hash of the last of them.
-    func write(
-        adding added: UnsafeRawBufferPointer, head: SHA256Digest, into buffer: inout ByteBuffer
-    ) {
-        var new = LedgerPart()
-        new.entries = added
-        var folded = max(0, self.keptCount + new.keptCount - Self.entriesMax)
-        var foldedHash = self.foldedHash
-        let foldedCount = self.foldedCount + UInt64(folded)
-        var old = ByteReader(self.entries)
-        while folded > 0, old.remaining > 0 {
-            foldedHash = Self.hash(old.readPrefixed(), after: foldedHash)
-            folded -= 1
-        }
-        buffer.append(foldedCount)
-        foldedHash.write(into: &buffer)
-        head.write(into: &buffer)
-        buffer.append(old.read(count: old.remaining))
-        buffer.append(added)
     }
 }
 

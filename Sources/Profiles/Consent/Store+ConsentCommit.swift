@@ -57,8 +57,8 @@ extension Store {
         header.consentBytes = UInt32(block.count)
     }
 
-    /// Gives a header a new ledger block with an entry for each evaluated change, and appends each
-    /// change's result.
+    /// Appends an entry for each evaluated change to a header's ledger, and each change's result to
+    /// the response.
     ///
     /// - Parameter isNoted: The entries that were applied are changes.
     private func appendLedger(
@@ -66,7 +66,7 @@ extension Store {
         results: inout ByteBuffer
     ) {
         guard !work.evaluated.isEmpty else { return }
-        var chain = LedgerAppend(self.ledgerPart(header))
+        var chain = LedgerAppend(after: self.ledgerPart(header).head)
         var entry = ByteBuffer()
         var token = ByteBuffer()
         for change in work.evaluated {
@@ -107,42 +107,26 @@ extension Store {
             effectiveTime: change.effectiveTime,
             receivedAt: work.call.receivedAt, lsn: change.lsn, profileID: profileID)
     }
-
-    func ledgerPart(_ header: ProfileHeader) -> LedgerPart {
-        guard header.ledger != 0 else { return LedgerPart() }
-        return LedgerPart(
-            UnsafeRawBufferPointer(
-                start: self.slab.pointer(header.ledger), count: Int(header.ledgerBytes)))
-    }
-
-    func setLedger(_ chain: borrowing LedgerAppend, in header: inout ProfileHeader) {
-        var block = ByteBuffer()
-        chain.write(into: &block)
-        self.free(header.ledger, bytes: Int(header.ledgerBytes))
-        header.ledger = self.allocate(copying: block.bytes)
-        header.ledgerBytes = UInt32(block.count)
-    }
 }
 
-/// A ledger and what is added to it.
+/// Entries that follow those of a ledger.
 struct LedgerAppend: ~Copyable {
-    private let ledger: LedgerPart
-    private var added = ByteBuffer()
+    private var buffer = ByteBuffer()
+    private(set) var addedCount = 0
     /// The hash of the newest entry.
     private(set) var head: SHA256Digest
 
-    init(_ ledger: LedgerPart) {
-        self.ledger = ledger
-        self.head = ledger.head
+    /// - Parameter head: The hash of the ledger's newest entry.
+    init(after head: SHA256Digest) {
+        self.head = head
     }
+
+    /// The new entries, prefixed each.
+    var added: UnsafeRawBufferPointer { self.buffer.bytes }
 
     mutating func append(_ entry: UnsafeRawBufferPointer) {
         self.head = LedgerPart.hash(entry, after: self.head)
-        self.added.appendPrefixed(entry)
-    }
-
-    /// Appends the whole block.
-    borrowing func write(into buffer: inout ByteBuffer) {
-        self.ledger.write(adding: self.added.bytes, head: self.head, into: &buffer)
+        self.buffer.appendPrefixed(entry)
+        self.addedCount += 1
     }
 }

@@ -82,13 +82,13 @@ extension Store {
         return reader.readPrefixed()
     }
 
-    /// Gives a header a new ledger block with an entry for each change.
+    /// Appends an entry for each change to a header's ledger.
     func appendEntries(
         _ work: ConsentWork, of profile: ProfileRef, to header: inout ProfileHeader,
         _ origin: ChangeOrigin
     ) {
         guard !work.evaluated.isEmpty else { return }
-        var chain = LedgerAppend(self.ledgerPart(header))
+        var chain = LedgerAppend(after: self.ledgerPart(header).head)
         var entry = ByteBuffer()
         for change in work.evaluated {
             entry.removeAll()

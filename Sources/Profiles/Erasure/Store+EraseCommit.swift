@@ -122,17 +122,14 @@ extension Store {
         stone.revision = 0
         stone.mergedInto = old.mergedInto
         if old.ledger != 0 {
-            var block = ByteBuffer(capacity: LedgerPart.fixedBytes)
-            self.ledgerPart(old).writeHead(into: &block)
-            stone.ledger = self.allocate(copying: block.bytes)
-            stone.ledgerBytes = UInt32(block.count)
+            self.setLedger(LedgerBlock(old.ledger, in: self.slab).folded, in: &stone)
         }
         // Those of a profile that was merged away are the survivor's, or nobody's.
         if old.isLive { self.addressesChanged(profile, from: old, to: AttributeDraft()) }
         self.free(old.identity, bytes: Int(old.identityBytes))
         self.free(old.attributes, bytes: Int(old.attributesBytes))
         self.free(old.consent, bytes: Int(old.consentBytes))
-        self.free(old.ledger, bytes: Int(old.ledgerBytes))
+        self.freeLedger(of: old)
         self.free(old.counters, bytes: Int(old.counterCapacity) * MemoryLayout<CounterEntry>.stride)
         self.free(old.events, bytes: Int(old.eventCapacity) * MemoryLayout<Handle>.stride)
         self.replace(profile, with: stone)

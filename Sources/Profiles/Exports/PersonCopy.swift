@@ -75,7 +75,7 @@ extension Store {
             person.foldedCount = self.ledgerPart(header).foldedCount
             return
         }
-        self.append(header.ledger, Int(header.ledgerBytes), to: &buffer)
+        self.slab.appendLedger(header.ledger, to: &buffer)
         person.ledgerBytes = start ..< buffer.count
     }
 

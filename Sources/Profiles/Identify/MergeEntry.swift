@@ -12,7 +12,7 @@ struct MergeEntry: BitwiseCopyable {
 
     /// What is known of a merge.
     struct Flags: OptionSet, BitwiseCopyable {
-        let rawValue: UInt32
+        let rawValue: UInt8
 
         /// Everything that an un-merge needs is here; a merge of rules before version 3 lacks it.
         static let undoable = Flags(rawValue: 1 << 0)
@@ -50,6 +50,10 @@ struct MergeEntry: BitwiseCopyable {
     // MARK: With `undoable`
 
     var flags: Flags = []
+    /// The platform that the call gave its device, and 1 + the index of that device in the loser's
+    /// identity; zeros: none.
+    var platform: UInt8 = 0
+    var platformNumber: UInt16 = 0
     /// The survivor's counters before, an array of `CounterEntry`.
     var counters: Handle = 0
     var counterCount: UInt32 = 0
@@ -85,6 +89,14 @@ struct MergeEntry: BitwiseCopyable {
     }
 
     var isUndoable: Bool { self.flags.contains(.undoable) }
+
+    /// The platform that a device of the loser had right after the merge.
+    ///
+    /// - Parameter index: In the loser's identity.
+    func platform(of device: IdentityDraft.Installation, at index: Int) -> UInt8 {
+        index + 1 == Int(self.platformNumber) ? self.platform : device.platform
+    }
+
     var eventsBytes: Int { Int(self.eventCount) * MemoryLayout<UInt64>.stride }
     var countersBytes: Int { Int(self.counterCount) * MemoryLayout<CounterEntry>.stride }
     var droppedBytes: Int { Int(self.droppedCount) * MemoryLayout<CounterEntry>.stride }

@@ -1,7 +1,7 @@
 import Bytes
 
 // SAFETY: a handle in a table is that of an entry that its project's list has; only the applier
-// uses the tables.
+// changes the tables and the entries in them, under the lock that others read them under.
 
 /// Finds the merges that can be undone: by their id, by the profile that was merged away, and the
 /// newest of those that a profile absorbed.
@@ -9,6 +9,9 @@ struct MergeTables {
     private let byID = ShardedTable()
     private let byLoser = ShardedTable()
     private let bySurvivor = ShardedTable()
+    /// The first of them guards everything here: merges are rare beside other writes, and only
+    /// people who look at the profile page read them.
+    private let locks = ShardLocks()
     let slab: Slab
     private let ids: DerivedIDs
 
@@ -21,6 +24,7 @@ struct MergeTables {
         self.byID.destroy()
         self.byLoser.destroy()
         self.bySurvivor.destroy()
+        self.locks.destroy()
     }
 
     /// Bytes of the tables; the entries are in the slab.
@@ -31,9 +35,32 @@ struct MergeTables {
 
     /// Changes an entry in place.
     func change(_ block: Handle, _ body: (inout MergeEntry) -> Void) {
-        var entry = self.entry(block)
-        body(&entry)
-        entry.write(to: self.slab.pointer(block))
+        self.changing {
+            var entry = self.entry(block)
+            body(&entry)
+            entry.write(to: self.slab.pointer(block))
+        }
+    }
+
+    /// Runs a change of tables or entries while nobody else reads them.
+    private func changing(_ body: () -> Void) {
+        self.locks.holding(mask: 1, body)
+    }
+
+    /// Copies the merges into a profile that can be undone, the newest first. Any thread.
+    ///
+    /// - Parameter most: How many of them.
+    func copies(survivor: ProfileRef, most: Int) -> [MergeEntry] {
+        self.locks.with(0) {
+            var copies: [MergeEntry] = []
+            var next = self.newest(survivor: survivor)
+            while next != 0, copies.count < most {
+                let entry = self.entry(next)
+                copies.append(entry)
+                next = entry.older
+            }
+            return copies
+        }
     }
 
     /// The id that a merge was given.
@@ -89,6 +116,10 @@ struct MergeTables {
 
     /// Adds an entry, the newest of its survivor.
     func insert(_ block: Handle) {
+        self.changing { self.insertUnlocked(block) }
+    }
+
+    private func insertUnlocked(_ block: Handle) {
         let entry = self.entry(block)
         self.byID.insert(self.idHash(entry), block)
         self.byLoser.insert(Self.hash(UInt64(entry.loser.rawValue)), block)
@@ -104,6 +135,10 @@ struct MergeTables {
 
     /// Removes an entry, whose own links stay as they are.
     func remove(_ block: Handle) {
+        self.changing { self.removeUnlocked(block) }
+    }
+
+    private func removeUnlocked(_ block: Handle) {
         let entry = self.entry(block)
         self.byID.remove(self.idHash(entry), block)
         self.byLoser.remove(Self.hash(UInt64(entry.loser.rawValue)), block)
@@ -119,6 +154,10 @@ struct MergeTables {
 
     /// Brings back the entry that was removed last, between the neighbours that its links name.
     func restore(_ block: Handle) {
+        self.changing { self.restoreUnlocked(block) }
+    }
+
+    private func restoreUnlocked(_ block: Handle) {
         let entry = self.entry(block)
         self.byID.insert(self.idHash(entry), block)
         self.byLoser.insert(Self.hash(UInt64(entry.loser.rawValue)), block)

@@ -140,14 +140,16 @@ extension Store {
             if other.customID.count > 0, own.customID.count == 0 {
                 self.moveCustomID(of: other, &lost, to: &identity, merge)
             }
-            for var installation in other.installations {
+            for (index, var installation) in other.installations.enumerated() {
                 let hash = self.hash.identifier(
                     header.project, IdentifierView(kind: .installationID, bytes: installation.id))
                 self.unname(loser, hash)
                 self.name(survivor, hash)
                 installation.move(to: survivor, at: work.effectiveTime, former: loser)
                 if merge.isUndoable, installation.part == 0 { installation.part = loser.rawValue }
-                self.see(&installation, work)
+                if self.see(&installation, work), merge.isUndoable {
+                    (merge.platform, merge.platformNumber) = (work.platform, UInt16(index + 1))
+                }
                 identity.installations.append(installation)
             }
             let left = self.detachOverLimit(&identity, of: survivor, own, &work)
@@ -212,10 +214,14 @@ extension Store {
     }
 
     /// Notes that the installation of the call was seen, and on which platform.
-    private func see(_ installation: inout IdentityDraft.Installation, _ work: MergeWork) {
-        guard installation.id.equals(work.installationID) else { return }
-        if work.platform != 0 { installation.platform = work.platform }
+    ///
+    /// - Returns: Whether the call gives it a platform.
+    private func see(_ installation: inout IdentityDraft.Installation, _ work: MergeWork) -> Bool {
+        guard installation.id.equals(work.installationID) else { return false }
         if work.isSeen { installation.lastSeenAt = work.call.receivedAt }
+        guard work.platform != 0 else { return false }
+        installation.platform = work.platform
+        return true
     }
 
     /// Adds the loser's counters: counts are summed, first is the earlier, last the later.

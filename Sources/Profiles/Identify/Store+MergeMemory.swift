@@ -31,7 +31,7 @@ extension Store {
             list.head = block
             list.oldest = receivedAt
         } else {
-            self.slab.pointer(list.tail).storeBytes(of: block, as: Handle.self)
+            self.merges.change(list.tail) { $0.next = block }
         }
         self.merges.change(block) { ($0.next, $0.previous) = (0, list.tail) }
         list.tail = block

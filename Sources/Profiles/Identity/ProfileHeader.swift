@@ -127,6 +127,19 @@ struct CounterEntry: BitwiseCopyable {
     var name: UInt16 { UInt16(truncatingIfNeeded: self.word) }
     var count: UInt64 { self.word >> 16 }
 
+    /// The same, with another count.
+    func counting(_ count: UInt64) -> CounterEntry {
+        CounterEntry(name: self.name, count: count, first: self.first, last: self.last)
+    }
+
+    /// The same, with times that are not outside of those of a counter that includes it.
+    func within(_ whole: CounterEntry) -> CounterEntry {
+        CounterEntry(
+            name: self.name, count: self.count,
+            first: min(max(self.first, whole.first), whole.last),
+            last: max(min(self.last, whole.last), whole.first))
+    }
+
     /// Counts one event more; `last` only moves forward, `first` only back.
     mutating func add(_ effectiveTime: Int64) {
         self.word += 1 << 16

@@ -112,6 +112,15 @@ struct Slab {
         return (16 + (top - 4) * 8 + (eighths - 9), eighths << shift)
     }
 
+    /// The bytes that a block for `bytes` bytes has.
+    static func roundedBytes(_ bytes: Int) -> Int {
+        let units = (bytes + Self.unitBytes - 1) / Self.unitBytes
+        guard units <= Self.classUnitsMax else {
+            return (bytes + Self.chunkBytes - 1) / Self.chunkBytes * Self.chunkBytes
+        }
+        return Self.sizeClass(units: units).units * Self.unitBytes
+    }
+
     /// The bytes of every chunk, for tests that erased data is gone; memory that was never used has
     /// any content.
     func forEachChunk(_ body: (UnsafeRawBufferPointer) -> Void) {

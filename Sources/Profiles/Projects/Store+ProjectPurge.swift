@@ -228,7 +228,7 @@ extension Store {
         self.free(header.identity, bytes: Int(header.identityBytes))
         self.free(header.attributes, bytes: Int(header.attributesBytes))
         self.free(header.consent, bytes: Int(header.consentBytes))
-        self.free(header.ledger, bytes: Int(header.ledgerBytes))
+        self.freeLedger(of: header)
         self.free(
             header.counters, bytes: Int(header.counterCapacity) * MemoryLayout<CounterEntry>.stride)
         self.free(header.events, bytes: Int(header.eventCapacity) * MemoryLayout<Handle>.stride)

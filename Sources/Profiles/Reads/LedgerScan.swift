@@ -233,18 +233,14 @@ extension Store {
                 buffer.truncate(to: start)
                 return true
             }
-            let all = UnsafeRawBufferPointer(
-                start: self.slab.pointer(header.ledger), count: Int(header.ledgerBytes))
-            // A block is never changed, but it may have been replaced since the piece before: then
-            // it has another head.
-            let present = LedgerPart(all).head
+            // What was copied is never changed, but the ledger may have grown since the piece
+            // before: then it has another head.
+            let present = self.ledgerPart(header).head
             if present != head { buffer.truncate(to: start) }
             head = present
-            let copied = buffer.count - start
-            buffer.append(
-                UnsafeRawBufferPointer(
-                    rebasing: all[copied ..< min(all.count, copied + bytesMax)]))
-            return buffer.count - start == all.count
+            self.slab.appendLedger(
+                header.ledger, from: buffer.count - start, bytesMax: bytesMax, to: &buffer)
+            return buffer.count - start == Int(header.ledgerBytes)
         }
     }
 }

@@ -93,7 +93,9 @@ extension Store {
             work.between.append((profile, self.pool.header(profile).pointee))
         }
         if self.recordsChanges {
-            self.note(.unmerged, of: work.survivor, other: work.loser, lsn: work.call.lsn)
+            self.note(
+                .unmerged, of: work.survivor, other: work.loser, lsn: work.call.lsn,
+                detail: self.writeIDs(of: work.between.map(\.profile)))
         }
         self.splitEvents(&work)
         self.splitCounters(&work)

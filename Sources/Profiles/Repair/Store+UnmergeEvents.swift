@@ -29,7 +29,12 @@ extension Store {
             work.since.count(event.parts.content.integer(at: 0), at: event.effectiveTime)
         }
         let dropped = self.counters(work.merge.dropped, Int(work.merge.droppedCount))
-        for counter in dropped { work.since.add(counter) }
+        let whole = self.counters(work.header)
+        for counter in dropped {
+            // Events that another un-merge took out of them have left their times.
+            let counted = whole.first { $0.name == counter.name }
+            work.since.add(counted.map(counter.within) ?? counter)
+        }
         self.free(
             work.header.events, bytes: Int(work.header.eventCapacity) * MemoryLayout<Handle>.stride)
         self.setEvents(work.left, in: &work.header)
@@ -159,6 +164,7 @@ extension Store {
         }
         var had = self.counters(work.merge.counters, Int(work.merge.counterCount))
         var lsn = work.merge.lsn
+        var dropped = self.counters(work.merge.dropped, Int(work.merge.droppedCount))
         for stage in work.stages {
             switch stage {
             case .absorbs(let block):
@@ -178,7 +184,9 @@ extension Store {
             case .isAbsorbed(let block):
                 let merge = self.merges.entry(block)
                 let header = work.header(between: merge.loser) ?? work.header
-                had = self.left(of: self.counters(header), had, work, lsn ..< merge.lsn)
+                dropped = self.takeDropped(dropped, from: block)
+                had = self.left(
+                    of: self.counters(header), had, work, lsn ..< merge.lsn, droppedLater: dropped)
                 let own = had
                 work.change(merge.loser) { self.setCounters(own, in: &$0) }
                 had = self.counters(merge.counters, Int(merge.counterCount))
@@ -192,19 +200,45 @@ extension Store {
         self.setCounters(restored, in: &work.restored)
     }
 
+    /// Takes what the loser counted since a later merge out of the dropped events that this merge
+    /// noted, and returns it.
+    ///
+    /// How many of the loser's dropped events came before that merge is not known. As few as can be
+    /// are taken to: the rest is in what the merged-away profile counted before, and whoever undoes
+    /// that merge gives it the sum of both.
+    ///
+    /// - Parameter dropped: What the loser counted since the merge before.
+    private func takeDropped(_ dropped: [CounterEntry], from block: Handle) -> [CounterEntry] {
+        let merge = self.merges.entry(block)
+        var taken: [CounterEntry] = []
+        var left: [CounterEntry] = []
+        for counter in self.counters(merge.dropped, Int(merge.droppedCount)) {
+            let known = dropped.first { $0.name == counter.name }?.count ?? 0
+            let count = min(known, counter.count)
+            if count > 0 { taken.append(counter.counting(count)) }
+            if counter.count > count { left.append(counter.counting(counter.count - count)) }
+        }
+        guard !taken.isEmpty else { return [] }
+        self.free(merge.dropped, bytes: merge.droppedBytes)
+        let changed = self.allocate(counters: left)
+        self.changeMerge(block) { ($0.dropped, $0.droppedCount) = (changed, UInt32(left.count)) }
+        return taken
+    }
+
     /// What is left of the counters of a profile at the end of a stage, without the loser's.
     ///
     /// - Parameters:
     ///   - had: What it would have had at the beginning of the stage.
     ///   - lsns: Of the stage.
+    ///   - droppedLater: The loser's dropped events that had not come yet.
     private func left(
         of merged: [CounterEntry], _ had: [CounterEntry], _ work: UnmergeWork,
-        _ lsns: Range<UInt64>
+        _ lsns: Range<UInt64>, droppedLater: [CounterEntry] = []
     ) -> [CounterEntry] {
         var gone = self.counters(self.pool.header(work.loser).pointee)
         for counter in work.since { gone.add(counter) }
         var gained: [CounterEntry] = []
-        var later: [CounterEntry] = []
+        var later = droppedLater
         for handle in work.left + work.taken {
             let event = EventBlock(self.slab.pointer(handle))
             let name: UInt16 = event.parts.content.integer(at: 0)

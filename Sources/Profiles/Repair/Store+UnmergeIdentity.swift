@@ -32,16 +32,20 @@ extension Store {
         let taken = all.filter { self.isPart($0.part, of: work.loser) }
         split.survivor.installations = all.filter { !self.isPart($0.part, of: work.loser) }
         var installations: [IdentityDraft.Installation] = []
-        for var kept in split.restored.installations {
+        for (index, var kept) in split.restored.installations.enumerated() {
             guard let now = taken.first(where: { $0.id.equals(kept.id) }) else {
                 // It left in the merge or since, over the limit, and is nobody's.
                 if self.isFree(kept.id, work) { installations.append(kept) }
                 continue
             }
+            // A historical call names a platform, and sees nobody.
+            let isNamed = now.platform != work.merge.platform(of: kept, at: index)
             // What came back to the person since the merge has a history of its own.
             if now.attachedAt != kept.attachedAt { kept = self.own(now, of: work.loser) }
             if now.lastSeenAt > work.merge.receivedAt {
                 (kept.lastSeenAt, kept.platform) = (now.lastSeenAt, now.platform)
+            } else if isNamed {
+                kept.platform = now.platform
             }
             installations.append(kept)
         }
@@ -69,11 +73,17 @@ extension Store {
     }
 
     /// An installation that came since, as the restored profile's own.
+    ///
+    /// Its history ends before the moves to those that have absorbed the profile since: they would
+    /// be credited with what is sent from it.
     private func own(
         _ installation: IdentityDraft.Installation, of loser: ProfileRef
     ) -> IdentityDraft.Installation {
         var own = installation
         if own.part == loser.rawValue { own.part = 0 }
+        while let last = own.moves.last, !self.isPart(last.holder.rawValue, of: loser) {
+            own.moves.removeLast()
+        }
         return own
     }
 
@@ -149,7 +159,9 @@ extension Store {
         self.unname(holder, hash)
         self.name(work.loser, hash)
         guard self.recordsChanges else { return }
-        self.note(.identified, of: work.loser, other: work.survivor, lsn: work.call.lsn)
+        self.note(
+            .identified, of: work.loser, other: work.survivor, lsn: work.call.lsn,
+            detail: self.writeIDs(of: holder == work.survivor ? [] : [holder]))
     }
 
     /// Gives a survivor that has lost its custom id that of another profile that it absorbed, as

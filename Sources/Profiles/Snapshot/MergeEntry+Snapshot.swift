@@ -10,9 +10,10 @@ extension MergeEntry {
     /// Layout:
     /// `loser, survivor: UInt32 | receivedAt: Int64 µs | lsn: UInt64 |
     /// eventCount, attributesBytes, consentBytes: UInt32 | lsns of the events: UInt64 each |
-    /// the survivor's attributes | its consent`, then, if it can be undone, `flags, counterCount,
-    /// leftBytes, droppedCount, survivorEventCount: UInt32 | createdAt, lastSeenAt,
-    /// eventsTruncatedBefore, seenAfter: Int64 µs | counters | LeftIdentity | dropped counters`.
+    /// the survivor's attributes | its consent`, then, if it can be undone, `flags, platform: UInt8
+    /// | platformNumber: UInt16 | counterCount, leftBytes, droppedCount, survivorEventCount: UInt32
+    /// | createdAt, lastSeenAt, eventsTruncatedBefore, seenAfter: Int64 µs | counters
+    /// | LeftIdentity | dropped counters`.
     func write(into buffer: inout ByteBuffer, slab: Slab) {
         buffer.append(self.loser.rawValue)
         buffer.append(self.survivor.rawValue)
@@ -31,6 +32,8 @@ extension MergeEntry {
     func writeUndo(into buffer: inout ByteBuffer, slab: Slab) {
         guard self.isUndoable else { return }
         buffer.append(self.flags.rawValue)
+        buffer.append(self.platform)
+        buffer.append(self.platformNumber)
         buffer.append(self.counterCount)
         buffer.append(self.leftBytes)
         buffer.append(self.droppedCount)
@@ -69,6 +72,7 @@ extension MergeEntry {
 
     private mutating func readUndo(from reader: inout ByteReader, slab: Slab) -> Bool {
         self.flags = Flags(rawValue: reader.read())
+        (self.platform, self.platformNumber) = (reader.read(), reader.read())
         self.counterCount = reader.read()
         self.leftBytes = reader.read()
         self.droppedCount = reader.read()
@@ -77,9 +81,10 @@ extension MergeEntry {
         self.lastSeenAt = reader.read()
         self.eventsTruncatedBefore = reader.read()
         self.seenAfter = reader.read()
-        guard !reader.overrun, self.isUndoable, Flags.all.isSuperset(of: self.flags) else {
-            return false
-        }
+        guard !reader.overrun, self.isUndoable, Flags.all.isSuperset(of: self.flags),
+            self.platform == 0 || Platform.ofDevices.contains(self.platform),
+            (self.platform == 0) == (self.platformNumber == 0)
+        else { return false }
         self.counters = slab.allocate(copying: reader.read(count: self.countersBytes))
         self.left = slab.allocate(copying: reader.read(count: Int(self.leftBytes)))
         self.dropped = slab.allocate(copying: reader.read(count: self.droppedBytes))

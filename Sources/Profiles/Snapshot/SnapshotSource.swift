@@ -145,7 +145,7 @@ struct SnapshotSource {
         self.slab.append(header.identity, Int(header.identityBytes), to: &buffer)
         self.slab.append(header.attributes, Int(header.attributesBytes), to: &buffer)
         self.slab.append(header.consent, Int(header.consentBytes), to: &buffer)
-        self.slab.append(header.ledger, Int(header.ledgerBytes), to: &buffer)
+        self.slab.appendLedger(header.ledger, to: &buffer)
         self.slab.append(header.counters, counterBytes, to: &buffer)
     }
 

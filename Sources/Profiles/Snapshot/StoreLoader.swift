@@ -293,7 +293,7 @@ package final class StoreLoader {
         header.attributes = store.slab.allocate(
             copying: reader.read(count: Int(header.attributesBytes)))
         header.consent = store.slab.allocate(copying: reader.read(count: Int(header.consentBytes)))
-        header.ledger = store.slab.allocate(copying: reader.read(count: Int(header.ledgerBytes)))
+        header.ledger = store.slab.allocateLedger(reader.read(count: Int(header.ledgerBytes)))
         header.counters = store.slab.allocate(
             copying: reader.read(
                 count: Int(header.counterCount) * MemoryLayout<CounterEntry>.stride))

@@ -165,7 +165,7 @@ extension Store {
         self.append(header.identity, Int(header.identityBytes), to: &buffer)
         self.append(header.attributes, Int(header.attributesBytes), to: &buffer)
         self.append(header.consent, Int(header.consentBytes), to: &buffer)
-        self.append(header.ledger, Int(header.ledgerBytes), to: &buffer)
+        self.slab.appendLedger(header.ledger, to: &buffer)
         buffer.append(header.counterCount)
         if header.counterCount > 0 {
             buffer.append(

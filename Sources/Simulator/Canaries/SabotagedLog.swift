@@ -32,6 +32,7 @@
         }
 
         var leadership: Leadership { self.log.leadership }
+        var isReplicated: Bool { self.log.isReplicated }
         var framesInFlightMax: Int { self.log.framesInFlightMax }
         var failure: StorageError? { self.log.failure }
 

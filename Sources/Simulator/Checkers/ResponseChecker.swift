@@ -2,7 +2,8 @@ import ProfileClient
 
 /// Every response is one that the call may have: no bug's status, lsns that grow with the order in
 /// which calls were made, positions that stay reached, the first response for a repeated request,
-/// and exactly what is known where one client knows everything.
+/// writes that are responded as what they were, and exactly what is known where one client knows
+/// everything.
 package final class ResponseChecker: Checker {
     package let name = "responses"
 
@@ -132,6 +133,10 @@ package final class ResponseChecker: Checker {
 
     private func compare(_ response: JSONValue, _ operation: Operation) throws(Violation) {
         switch operation.purpose {
+        case .write(let units):
+            guard Self.isAbout(units, response, operation) else {
+                throw self.violation("has the response of another call: \(response)", operation)
+            }
         case .again(let first):
             guard response["replayed"]?.isTrue == true,
                 ["lsn", "applied", "unchanged", "rejected"].allSatisfy({
@@ -159,6 +164,22 @@ package final class ResponseChecker: Checker {
                     operation)
             }
         default: break
+        }
+    }
+
+    /// Whether a response names what the call has written.
+    private static func isAbout(
+        _ units: [WriteUnit], _ response: JSONValue, _ operation: Operation
+    ) -> Bool {
+        switch operation.method {
+        case "Identify":
+            return response["profile"]?["custom_id"]?.text == units.first?.person.name
+        case "Track", "TrackStream":
+            // A message of a stream may have been rejected as a whole.
+            if let code = response["error"]?["code"]?.integer, code != 0 { return true }
+            let events = (response["results"]?.items ?? []).compactMap { $0["event_id"]?.text }
+            return units.allSatisfy { $0.events.allSatisfy(events.contains) }
+        default: return true
         }
     }
 

@@ -41,7 +41,11 @@ package enum Workload {
                 }
                 + self.streams(project, history, preparation, seed: seed).map {
                     $0 as any SimulatedActor
-                }
+                } + [
+                    HastyActor(
+                        "hasty-\(project)", project: project, history,
+                        key: SimulatedKeys.operatorText, seed: seed()) as any SimulatedActor
+                ]
             var random = RandomStream.clients.random(of: world.plan.seed, Self.choices + project)
             for actor in all {
                 // Without its consumer no firing would ever be taken.
@@ -118,6 +122,7 @@ package enum Workload {
             (0 ..< SoloScript.people).map { SoloScript.person(client, $0, project) }
         }
         people += (0 ..< ImportActor.people).map { ImportActor.person(0, $0, project) }
+        people += (0 ..< HastyActor.people).map { HastyActor.person($0, project) }
         people.append(TrackStreamActor.person(0, project))
         return Auditor.reads(
             project, people: people,

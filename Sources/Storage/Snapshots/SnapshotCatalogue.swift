@@ -31,12 +31,14 @@ package struct SnapshotCatalogue {
     }
 
     /// Names of all snapshots, the newest first, whatever is in them.
-    package func names() throws(StorageError) -> [String] {
+    package func names() throws(StorageError) -> [String] { Self.names(in: try self.listing()) }
+
+    /// Names of all files of the directory, in ascending order.
+    func listing() throws(StorageError) -> [String] {
         let files = self.files
-        return Self.names(
-            in: try Recovery.storage { () throws(IOError) in
-                try files.fileSystem.list(files.directory)
-            })
+        return try Recovery.storage { () throws(IOError) in
+            try files.fileSystem.list(files.directory)
+        }
     }
 
     static func names(in listing: [String]) -> [String] {
@@ -78,15 +80,19 @@ package struct SnapshotCatalogue {
         return nil
     }
 
-    /// Removes the snapshots before `newest` except `result.older`.
+    /// Removes the snapshots before `newest` except `result.older`, and what attempts before it
+    /// have left: a file that could not be removed then may hold what was erased since.
     ///
     /// - Throws: `.io`; what was not removed goes the next time.
     func removeSuperseded(
-        among names: [String], after newest: SnapshotFile, _ result: inout Pruning
+        among listing: [String], after newest: SnapshotFile, _ result: inout Pruning
     ) throws(StorageError) {
         let older = result.older?.name
-        let superseded = names.reversed().filter { $0 != older && Self.isOlder($0, than: newest) }
+        let superseded = listing.filter { $0 != older && Self.isOlder($0, than: newest) }
+        let unfinished = listing.filter {
+            SnapshotNames.lsn(ofUnfinished: $0).map { $0 < newest.position.lsn } == true
+        }
         result.snapshotsRemoved = superseded.count
-        result.bytesRemoved += try self.files.remove(Array(superseded))
+        result.bytesRemoved += try self.files.remove(superseded + unfinished)
     }
 }

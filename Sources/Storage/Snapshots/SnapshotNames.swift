@@ -15,4 +15,10 @@ enum SnapshotNames {
         else { return nil }
         return lsn
     }
+
+    /// The lsn in the name of a snapshot that was not finished; `nil` if it is no such name.
+    static func lsn(ofUnfinished name: String) -> UInt64? {
+        guard name.hasSuffix(SegmentFiles.temporarySuffix) else { return nil }
+        return Self.lsn(of: String(name.dropLast(SegmentFiles.temporarySuffix.count)))
+    }
 }

@@ -1,5 +1,6 @@
 /// Removes what no start needs once a new snapshot is verified: all snapshots but the new one and
-/// the newest valid one before it, and the log before that. Verifies one block per step.
+/// the newest valid one before it, what earlier attempts have left, and the log before that.
+/// Verifies one block per step.
 ///
 /// Without a valid older snapshot nothing of the log is removed. A crash at any step leaves a
 /// directory that a start reads alike: the removal of snapshots is durable before that of segments
@@ -8,8 +9,8 @@ package final class SnapshotPruner {
     private let catalogue: SnapshotCatalogue
     private let newest: SnapshotFile
     private let logStore: any LogStore
-    /// All snapshots, the newest first; `nil` before the first step.
-    private var names: [String]?
+    /// All files of the directory; `nil` before the first step.
+    private var listing: [String]?
     /// Snapshots older than `newest` that are still to be tried, the newest first.
     private var candidates: ArraySlice<String> = []
     /// Of the first candidate.
@@ -28,7 +29,7 @@ package final class SnapshotPruner {
     ///
     /// - Throws: `.io`, `.newerFormat`, `.foreign`; what was not removed goes the next time.
     package func step() throws(StorageError) -> JobStep<SnapshotCatalogue.Pruning> {
-        let names = try self.list()
+        let listing = try self.list()
         while self.result.older == nil, let name = self.candidates.first {
             do throws(StorageError) {
                 switch try self.verification(of: name).step() {
@@ -42,7 +43,7 @@ package final class SnapshotPruner {
             self.verification = nil
             self.candidates.removeFirst()
         }
-        try self.catalogue.removeSuperseded(among: names, after: self.newest, &self.result)
+        try self.catalogue.removeSuperseded(among: listing, after: self.newest, &self.result)
         if let older = self.result.older {
             let truncation = try self.logStore.truncate(before: older.position.log)
             self.result.segmentsRemoved = truncation.segmentsRemoved
@@ -60,11 +61,13 @@ package final class SnapshotPruner {
     }
 
     private func list() throws(StorageError) -> [String] {
-        if let names = self.names { return names }
-        let names = try self.catalogue.names()
-        self.names = names
+        if let listing = self.listing { return listing }
+        let listing = try self.catalogue.listing()
+        self.listing = listing
         self.candidates =
-            names.filter { SnapshotCatalogue.isOlder($0, than: self.newest) }[...]
-        return names
+            SnapshotCatalogue.names(in: listing).filter {
+                SnapshotCatalogue.isOlder($0, than: self.newest)
+            }[...]
+        return listing
     }
 }

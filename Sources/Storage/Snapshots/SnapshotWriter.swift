@@ -5,7 +5,7 @@ import IOCore
 ///
 /// The file has a temporary name until it is whole and durable. What has the name of a snapshot was
 /// synced before it got it, so a crash at any moment leaves a whole snapshot, or a temporary file
-/// that a start removes (L11, L13).
+/// that a start removes, or `SnapshotPruner` (L11, L13).
 package final class SnapshotWriter {
     /// writing --finishStep--> verifying --finishStep--> ended
     ///    +------------- abandon, failure -----------------+
@@ -180,7 +180,7 @@ package final class SnapshotWriter {
         self.state = .ended
     }
 
-    /// What cannot be removed now goes with the next start, or with the next attempt.
+    /// What cannot be removed now goes with the next start, or once the next snapshot is verified.
     private func remove(_ name: String) {
         try? self.files.fileSystem.remove(self.files.path(name))
     }

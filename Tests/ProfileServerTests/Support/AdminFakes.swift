@@ -88,6 +88,7 @@ final class FakePoller: Poller, @unchecked Sendable {
     var sockets: [Int32: FakeSocket] = [:]
     var watched: [Int32: Watch] = [:]
     var waits: [UInt64?] = []
+    var isWoken = false
     private let storage = UnsafeMutableBufferPointer<IOReadiness>.allocate(capacity: 256)
 
     init(clock: FakeClock, listener: FakeListener) {
@@ -120,11 +121,13 @@ final class FakePoller: Poller, @unchecked Sendable {
             self.storage[count] = IOReadiness(tag: watch.tag, interest: ready)
             count += 1
         }
-        if count == 0, let nanoseconds { self.clock.advance(nanoseconds: nanoseconds) }
-        return (UnsafeBufferPointer(start: self.storage.baseAddress, count: count), false)
+        let woken = self.isWoken
+        self.isWoken = false
+        if count == 0, !woken, let nanoseconds { self.clock.advance(nanoseconds: nanoseconds) }
+        return (UnsafeBufferPointer(start: self.storage.baseAddress, count: count), woken)
     }
 
-    func wake() {}
+    func wake() { self.isWoken = true }
 
     private func readiness(of descriptor: Int32) -> IOInterest {
         if descriptor == self.listener.descriptor {
@@ -165,10 +168,11 @@ final class FakePages: AdminPages {
     func livez() -> AdminCheck { self.phase.livez }
     func readyz() -> AdminCheck { self.phase.readyz }
     func startupz() -> AdminCheck { self.phase.startupz }
-    func metrics() -> String {
+    func metrics(_ format: MetricsFormat) -> String {
         self.renderings.add(1, ordering: .relaxed)
         return self.metricsText
     }
+    func debug(_ page: DebugPage) -> String { "{\"limit\":\(page.limit)}" }
     func version() -> String { "{}" }
 }
 
@@ -185,6 +189,13 @@ final class AdminBench {
         self.admin = try AdminListener(
             network: FakeNetwork(poller: self.poller), endpoint: #require(Endpoint("127.0.0.1:0")),
             clock: self.clock, pages: pages)
+    }
+
+    init(responder: any HTTPResponder) throws {
+        self.poller = FakePoller(clock: self.clock, listener: self.listener)
+        self.admin = try AdminListener(
+            network: FakeNetwork(poller: self.poller), endpoint: #require(Endpoint("127.0.0.1:0")),
+            clock: self.clock, responder: responder)
     }
 
     /// A client that has connected and been accepted.

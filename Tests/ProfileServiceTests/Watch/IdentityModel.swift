@@ -24,11 +24,14 @@ struct IdentityModel {
         }
 
     private var lives = [Life](repeating: .unborn, count: Self.profiles)
+    /// Who has a custom id itself: a profile that was merged away may keep it as an alias.
     private var customIDs = [String](repeating: "", count: Self.profiles)
+    /// Whose the custom id was: an anonymous survivor takes that of the loser.
+    private var owners = Array(0 ..< Self.profiles)
     private var holders: [String: Int] = [:]
     private(set) var lsn: UInt64 = 0
-    /// The merges that can be undone: the loser, its installations and what it was merged into.
-    private var merges: [(loser: Int, survivor: Int, installations: [String])] = []
+    /// The installations that each profile had when it was merged away.
+    private var mergedInstallations: [Int: [String]] = [:]
 
     static func id(_ number: Int) -> ProfileID {
         ProfileID(high: 0xA000, low: UInt64(number) + 1)
@@ -42,29 +45,30 @@ struct IdentityModel {
         }
     }
 
-    /// The profiles on the way from who was named first to who lives, as `Store.chain` has them.
+    /// The profiles on the way from who has it to who lives, as `Store.chain` has them.
     func chain(_ identifier: OwnedIdentifier) -> [ProfileID] {
         let text = String(decoding: identifier.bytes, as: UTF8.self)
         switch identifier.kind {
         case .customID:
             let holder = self.lives.indices.first {
-                self.lives[$0] == .alive && self.customIDs[$0] == text
+                self.customIDs[$0] == text && self.survivor(of: $0) != nil
             }
-            return holder.map { [Self.id($0)] } ?? []
+            return holder.map { self.path(from: $0).map(Self.id) } ?? []
         case .installationID: return self.holders[text].map { [Self.id($0)] } ?? []
         case .profileID:
             guard
-                var number = (0 ..< Self.profiles).first(where: {
+                let number = (0 ..< Self.profiles).first(where: {
                     identifier.bytes == Self.id($0).binary
                 }), self.survivor(of: number) != nil
             else { return [] }
-            var chain = [Self.id(number)]
-            while case .merged(let into) = self.lives[number] {
-                number = into
-                chain.append(Self.id(number))
-            }
-            return chain
+            return self.path(from: number).map(Self.id)
         }
+    }
+
+    /// A profile and each one that the one before was merged into.
+    private func path(from number: Int) -> [Int] {
+        guard case .merged(let into) = self.lives[number] else { return [number] }
+        return [number] + self.path(from: into)
     }
 
     /// Whom each identifier leads to.
@@ -86,10 +90,13 @@ struct IdentityModel {
         }
     }
 
-    private func spec(_ kind: ChangeKind, _ number: Int, _ other: Int? = nil) -> ChangeSpec {
+    private func spec(
+        _ kind: ChangeKind, _ number: Int, _ other: Int? = nil, between: [Int] = []
+    ) -> ChangeSpec {
         ChangeSpec(
             kind: kind, lsn: self.lsn, profile: Self.id(number), other: other.map(Self.id),
-            customID: self.lives[number] == .alive ? self.customIDs[number] : "")
+            customID: self.lives[number] == .alive ? self.customIDs[number] : "",
+            between: between.map(Self.id))
     }
 
     private func any(_ life: Life, _ random: inout SeededRandom) -> Int? {
@@ -98,7 +105,7 @@ struct IdentityModel {
 
     private func isFree(_ customID: String) -> Bool {
         !self.lives.indices.contains {
-            self.lives[$0] == .alive && self.customIDs[$0] == customID
+            self.customIDs[$0] == customID && self.survivor(of: $0) != nil
         }
     }
 
@@ -110,21 +117,24 @@ struct IdentityModel {
             guard let number = self.any(.unborn, &random), customID == "" || self.isFree(customID)
             else { return [] }
             self.lives[number] = .alive
-            self.customIDs[number] = customID
+            self.give(customID, of: number, to: number)
             var created = self.spec(.created, number)
-            if self.holders[installation] == nil, Bool.random(using: &random) {
-                self.holders[installation] = number
-                created.installation = installation
-            }
-            return [created]
+            guard Bool.random(using: &random) else { return [created] }
+            created.installation = installation
+            let former = self.holders.updateValue(number, forKey: installation)
+            // A switch or a log-out makes the profile that the installation moves to.
+            guard let former else { return [created] }
+            var moved = self.spec(.installationMoved, number, former)
+            moved.installation = installation
+            return [created, moved]
         case 1:
             guard let number = self.any(.alive, &random), self.customIDs[number] == "",
                 customID != "", self.isFree(customID)
             else { return [] }
-            self.customIDs[number] = customID
+            self.give(customID, of: number, to: number)
             return [self.spec(.identified, number)]
         case 2: return self.merge(&random)
-        case 3: return self.unmerge()
+        case 3: return self.unmerge(&random)
         case 4:
             guard let number = self.any(.alive, &random), self.holders[installation] != number
             else { return [] }
@@ -136,15 +146,27 @@ struct IdentityModel {
         }
     }
 
-    /// Only an anonymous profile is absorbed.
+    private mutating func give(_ customID: String, of owner: Int, to number: Int) {
+        self.customIDs[number] = customID
+        self.owners[number] = owner
+    }
+
+    /// The custom id of an identified loser stays with it, unless the survivor is anonymous.
     private mutating func merge(_ random: inout SeededRandom) -> [ChangeSpec] {
         guard let loser = self.any(.alive, &random), let survivor = self.any(.alive, &random),
-            loser != survivor, self.customIDs[loser] == ""
+            loser != survivor
         else { return [] }
+        var specs: [ChangeSpec] = []
+        if self.customIDs[loser] != "", self.customIDs[survivor] == "" {
+            self.give(self.customIDs[loser], of: self.owners[loser], to: survivor)
+            self.customIDs[loser] = ""
+            specs.append(self.spec(.identified, survivor, loser))
+        }
         let moving = self.holders.keys.filter { self.holders[$0] == loser }.sorted()
         self.lives[loser] = .merged(into: survivor)
-        self.merges.append((loser, survivor, moving))
-        return [self.spec(.merged, survivor, loser)]
+        self.mergedInstallations[loser] = moving
+        specs.append(self.spec(.merged, survivor, loser))
+        return specs
             + moving.map { installation in
                 self.holders[installation] = survivor
                 var moved = self.spec(.installationMoved, survivor, loser)
@@ -153,33 +175,62 @@ struct IdentityModel {
             }
     }
 
-    /// Undoes the last merge, if both are still what they were.
-    private mutating func unmerge() -> [ChangeSpec] {
-        guard let merge = self.merges.popLast(), self.lives[merge.survivor] == .alive,
-            self.lives[merge.loser] == .merged(into: merge.survivor)
-        else { return [] }
-        self.lives[merge.loser] = .alive
-        return [self.spec(.unmerged, merge.survivor, merge.loser)]
-            + merge.installations.filter { self.holders[$0] == merge.survivor }.map {
-                self.holders[$0] = merge.loser
-                var moved = self.spec(.installationMoved, merge.loser, merge.survivor)
+    /// Undoes any merge, also one whose survivor was merged away since.
+    private mutating func unmerge(_ random: inout SeededRandom) -> [ChangeSpec] {
+        let merged = self.lives.indices.filter {
+            self.lives[$0] != .alive && self.survivor(of: $0) != nil
+        }
+        guard let loser = merged.randomElement(using: &random) else { return [] }
+        let path = Array(self.path(from: loser).dropFirst())
+        let survivor = path[path.count - 1]
+        let isOf = { (model: Self, number: Int) in model.path(from: number).contains(loser) }
+        var specs: [ChangeSpec] = []
+        let taken = path.last { self.customIDs[$0] != "" && isOf(self, self.owners[$0]) }
+        self.lives[loser] = .alive
+        if let taken {
+            self.give(self.customIDs[taken], of: self.owners[taken], to: loser)
+            self.customIDs[taken] = ""
+            specs.append(
+                self.spec(
+                    .identified, loser, survivor, between: taken == survivor ? [] : [taken]))
+        }
+        // A survivor without one gets that of another profile that it absorbed.
+        let alias = self.lives.indices.first {
+            $0 != survivor && self.survivor(of: $0) == survivor && self.customIDs[$0] != ""
+        }
+        if self.customIDs[survivor] == "", let alias {
+            self.give(self.customIDs[alias], of: self.owners[alias], to: survivor)
+            self.customIDs[alias] = ""
+            specs.append(self.spec(.identified, survivor, alias))
+        }
+        specs.append(self.spec(.unmerged, survivor, loser, between: Array(path.dropLast())))
+        let moving = self.mergedInstallations[loser] ?? []
+        return specs
+            + moving.filter { self.holders[$0] == survivor }.map {
+                self.holders[$0] = loser
+                var moved = self.spec(.installationMoved, loser, survivor)
                 moved.installation = $0
                 return moved
             }
     }
 
     private mutating func erase(_ random: inout SeededRandom) -> [ChangeSpec] {
-        guard Int.random(in: 0 ..< 8, using: &random) == 0, let number = self.any(.alive, &random)
+        // Two are left, so that there is always a next step.
+        guard Int.random(in: 0 ..< 8, using: &random) == 0,
+            self.lives.count(where: { $0 == .alive }) > 2,
+            let number = self.any(.alive, &random)
         else { return [] }
         let merged = self.lives.indices.filter {
             $0 != number && self.survivor(of: $0) == number
         }
+        let survivors = merged.map { self.path(from: $0)[1] }
         for gone in merged + [number] { self.lives[gone] = .erased }
         for (installation, holder) in self.holders where holder == number {
             self.holders[installation] = nil
         }
         var erased = self.spec(.erased, number)
         erased.mergedBefore = merged.map(Self.id)
+        erased.survivors = survivors.map(Self.id)
         return [erased]
     }
 }

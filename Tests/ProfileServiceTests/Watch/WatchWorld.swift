@@ -19,13 +19,17 @@ struct ChangeSpec {
     var project: UInt32 = 1
     /// Profiles that were merged into an erased one.
     var mergedBefore: [ProfileID] = []
+    /// Whom each of them was merged into itself; `nil`: a record of before, which does not say it.
+    var survivors: [ProfileID]?
+    /// Profiles that merges had led through to the other one.
+    var between: [ProfileID] = []
     var receivedAt: Int64 = 1_700_000_000_000_000
 
     var bytes: [UInt8] {
         var buffer = ByteBuffer()
         buffer.append(UInt32(0))
         buffer.append(self.kind.rawValue)
-        buffer.append(UInt8(self.other == nil ? 0 : 2))
+        buffer.append(UInt8((self.other == nil ? 0 : 2) | (self.survivors == nil ? 0 : 4)))
         buffer.append(UInt16(self.customID.utf8.count))
         buffer.append(self.project)
         buffer.append(UInt8(0))
@@ -43,7 +47,11 @@ struct ChangeSpec {
         } else if self.kind == .created {
             buffer.appendVarint(0)
         }
-        for id in self.mergedBefore { Self.append(id, to: &buffer) }
+        for (index, id) in self.mergedBefore.enumerated() {
+            Self.append(id, to: &buffer)
+            if let survivors { Self.append(survivors[index], to: &buffer) }
+        }
+        for id in self.between { Self.append(id, to: &buffer) }
         buffer.patch(UInt32(buffer.count), at: 0)
         return Array(buffer.bytes)
     }
@@ -100,6 +108,18 @@ final class WatchWorld {
                 firstLSN: self.feed.headLSN + 1, lastLSN: specs.map(\.lsn).max() ?? 0,
                 flags: changesIdentities ? .identity : [],
                 clock: self.clock.wallMicroseconds(), records: $0)
+        }
+    }
+
+    /// Has the state go through an lsn: ticks, of which there is no change.
+    func advance(through lsn: UInt64) throws {
+        var record = ByteBuffer()
+        var results = ByteBuffer()
+        endRecord(at: beginRecord(.tick, in: &record), operations: 1, in: &record)
+        while self.store.appliedLSN < lsn {
+            try self.store.apply(
+                try #require(RecordView(record.bytes)), firstLSN: self.store.appliedLSN + 1,
+                receivedAt: self.clock.wallMicroseconds(), results: &results)
         }
     }
 

@@ -1,0 +1,71 @@
+import Bytes
+import Testing
+
+@testable import ProfileServer
+
+/// Responses that the listener gets from other threads.
+@Suite struct PendingContentTests {
+    private final class Later: HTTPResponder {
+        let pending = PendingContent()
+        var readsDetails: Bool { true }
+
+        func forTurn() -> any HTTPResponder { self }
+
+        func respond(
+            to request: HTTPRequest, now: UInt64, wallMicroseconds: Int64,
+            output: inout ByteBuffer
+        ) -> PendingContent? { self.pending }
+    }
+
+    private let responder = Later()
+    private let bench: AdminBench
+    private let client: FakeSocket
+
+    init() throws {
+        self.bench = try AdminBench(responder: self.responder)
+        self.client = self.bench.connect()
+        self.client.send("GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        self.bench.settle()
+    }
+
+    private static let content = HTTPContent(
+        status: .ok, type: "text/plain", fields: "\r\nX-A: b", body: Array("done".utf8))
+
+    @Test func responseIsSentWhenItIsThereAndTheConnectionGoesOn() {
+        #expect(self.client.text.isEmpty)
+        self.responder.pending.complete(Self.content)
+        self.bench.admin.turn()
+        #expect(self.client.text.hasPrefix("HTTP/1.1 200 OK\r\n"))
+        #expect(self.client.text.contains("\r\nX-A: b\r\n"))
+        #expect(self.client.text.hasSuffix("\r\n\r\ndone"))
+        #expect(self.client.closes == 0 && !self.responder.pending.isAbandoned)
+    }
+
+    @Test func responseThatIsThereBeforeAnyoneWaitsIsSentToo() {
+        self.responder.pending.complete(Self.content)
+        let second = self.bench.connect()
+        second.send("HEAD /a HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        self.bench.settle()
+        self.bench.admin.turn()
+        #expect(self.client.text.hasPrefix("HTTP/1.1 200 OK\r\n"))
+    }
+
+    @Test func clientThatLeavesIsSeenByWhoeverMakesTheResponse() {
+        self.client.incomingEnded = true
+        self.bench.settle()
+        #expect(self.client.closes == 1 && self.responder.pending.isAbandoned)
+    }
+
+    @Test func bytesBehindTheRequestAreBoundedAndDoNotSpin() {
+        self.client.send(String(repeating: "x", count: 100_000))
+        self.bench.settle()
+        #expect(self.client.incoming.count == 100_000 - HTTPRequestParser.headBytesMax)
+        #expect(self.client.closes == 0)
+    }
+
+    @Test func waitEndsAfterAMinute() {
+        #expect(self.bench.secondsToNextDeadline() == 60)
+        self.bench.admin.turn()
+        #expect(self.client.closes == 1 && self.responder.pending.isAbandoned)
+    }
+}
