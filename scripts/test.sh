@@ -14,7 +14,7 @@ unit_status=0
 swift test --skip-build > "$logs/unit.log" 2>&1 || unit_status=$?
 # Of thousands of lines, the ones that say that something is wrong, the figures of F3 to F5 and of the replay, and the
 # sum.
-grep -E '^✘|error:|warning:|Test run with|Fatal error|^F[0-9]+: |^replay: ' "$logs/unit.log" || true
+grep -E '^✘|(^| )error:|warning:|Test run with|Fatal error|^F[0-9]+: |^replay: ' "$logs/unit.log" || true
 # "Test run with 123 tests in 20 suites passed": the number of tests that ran.
 unit=$(grep -oE 'Test run with [0-9]+ tests?' "$logs/unit.log" | tail -1 | grep -oE '[0-9]+' || true)
 unit_failed=$(grep -cE '^✘ Test .* failed' "$logs/unit.log" || true)
@@ -38,12 +38,7 @@ PROFILED=$PWD/.build/release/profiled .venv/bin/python -m pytest Tests/clients/t
 PROFILED=$PWD/.build/tls/release/profiled .venv/bin/python -m pytest Tests/clients/test_tls.py \
     Tests/clients/test_mutual_tls.py -q -rsx 2>&1 | tee "$logs/tls.log" || tls_status=$?
 
-# The sum over the last lines of pytest, one for each of its runs.
-count() {
-    grep -hE '^[0-9]+ (passed|failed|skipped|xfailed|errors?).* in [0-9.]+s' \
-        "$logs/clients.log" "$logs/without-tls.log" "$logs/tls.log" |
-        grep -oE "[0-9]+ $1" | awk '{sum += $1} END {print sum + 0}'
-}
+count() { scripts/count_tests.sh "$1" "$logs/clients.log" "$logs/without-tls.log" "$logs/tls.log"; }
 passed=$(count passed)
 failed=$(( $(count failed) + $(count 'errors?') ))
 skipped=$(( $(count skipped) + $(count xfailed) ))
