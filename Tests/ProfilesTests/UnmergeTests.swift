@@ -135,6 +135,39 @@ import Testing
         #expect(counter.first ... counter.last == wanted && counter.count == 2)
     }
 
+    /// Cleo had the device of old before. What it sends late of that time is hers, and stays hers
+    /// when one of the two has absorbed the other since: also if the event is no longer retained.
+    @Test(arguments: [(true, 10), (true, 2), (false, 10), (false, 2)])
+    func lateEventsOfAFormerHolderStayWithIt(absorbs: Bool, eventsMax: UInt64) throws {
+        var limits = StoreLimits()
+        limits.eventsPerProfile = eventsMax
+        let fixture = TrackFixture(limits: limits)
+        try fixture.identify("cleo", device: "d")
+        let then = fixture.now
+        try fixture.identify("old", device: "d", after: 10_000)
+        try fixture.identify("ann")
+        let first = try fixture.merge(.person("old"), into: .person("ann"))
+        let late = try fixture.track(
+            .installation("d", [EventSpec(name: "e", occurredAt: then)]), after: 1_000)
+        #expect(late.events[0].holder == fixture.id(.person("cleo")))
+        try fixture.track(.installation("d", [EventSpec(name: "e")]), after: 1_000)
+        let second =
+            absorbs
+            ? try fixture.merge(.person("cleo"), into: .person("ann"))
+            : try fixture.merge(.person("ann"), into: .person("cleo"))
+        for _ in 0 ..< 2 {
+            try fixture.track(.installation("d", [EventSpec(name: "e")]), after: 1_000)
+        }
+        try fixture.unmerge(first.mergeID)
+        #expect(fixture.counts(.person("old")) == ["e": 3])
+        #expect(fixture.counts(.person("cleo")) == ["e": 1])
+        try fixture.unmerge(second.mergeID)
+        #expect(
+            fixture.counts(.person("cleo")) == ["e": 1] && fixture.counts(.person("ann")) == [:])
+        #expect(fixture.parts(.person("old"))?.events.count == min(3, Int(eventsMax)))
+        #expect(fixture.parts(.person("cleo"))?.events.count == (eventsMax == 2 ? 0 : 1))
+    }
+
     @Test func lateEventsFindTheirProfileAgain() throws {
         let fixture = try Self.world()
         let then = fixture.now

@@ -105,14 +105,25 @@ class Unmerges:
         living = self.profiles[carriers[-1]]
         undoing = Undoing(merge, parts, living, carriers, merge.loser.copy(), merge.survivor.copy())
         moved = {event.lsn for _, event in merge.loser.events}
+        came = self.came_since(merge, carriers)
         for event in [event for _, event in living.events]:
-            if event.lsn in moved or (event.lsn > merge.lsn and self.is_through(undoing, event)):
+            if event.lsn in moved or (event.lsn in came and self.is_through(undoing, event)):
                 undoing.events.add(event.lsn)
         for dropped in self.dropped:
             lsn = dropped.event.lsn
-            if lsn in moved or (lsn > merge.lsn and dropped.part in parts):
+            if lsn in moved or (lsn in came and dropped.part in parts):
                 undoing.events.add(lsn)
         return undoing
+
+    def came_since(self, merge, carriers):
+        """The events since a merge that were credited to whoever had the loser at that time."""
+        ends = {later.loser.id: later.lsn for later in self.merges.values() if later.lsn > merge.lsn}
+        lsns, start = set(), merge.lsn
+        for carrier in carriers:
+            end = ends.get(carrier, float("inf"))
+            lsns |= {its.event.lsn for its in self.tracked if its.holder == carrier and start < its.event.lsn < end}
+            start = end
+        return lsns
 
     def is_through(self, undoing, event):
         part = self.part_of(event.identifier, undoing.living)

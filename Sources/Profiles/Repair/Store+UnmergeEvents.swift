@@ -16,13 +16,15 @@ extension Store {
         let moved = Set(self.lsns(of: work.merge))
         let kept = IdentityPart(self.slab.pointer(work.restored.identity))
         let list = work.header.eventCount > 0 ? self.eventStore.list(work.header) : nil
-        for number in 0 ..< Int(work.header.eventCount) {
-            guard let handle = list?[number] else { continue }
+        let events = (0 ..< Int(work.header.eventCount)).compactMap { list?[$0] }
+        self.findForeign(events, &work)
+        for handle in events {
             let event = EventBlock(self.slab.pointer(handle))
             let isSince = event.lsn > work.merge.lsn
             let isTaken =
                 isSince
-                ? self.isThrough(event.parts.identifier, work.loser, kept, of: work.survivor)
+                ? !work.foreign.contains(event.lsn)
+                    && self.isThrough(event.parts.identifier, work.loser, kept, of: work.survivor)
                 : moved.contains(event.lsn)
             if isTaken { work.taken.append(handle) } else { work.left.append(handle) }
             guard isTaken, isSince else { continue }
@@ -40,11 +42,12 @@ extension Store {
         self.setEvents(work.left, in: &work.header)
         self.setEvents(work.taken, in: &work.restored)
         for handle in work.taken { self.moveEvent(handle, to: work.loser) }
-        self.findForeign(&work)
         self.takeEvents(work)
     }
 
-    private func findForeign(_ work: inout UnmergeWork) {
+    /// Finds the events that were not the merged profile's when they came: what a device did is
+    /// credited to whoever had it then.
+    private func findForeign(_ events: [Handle], _ work: inout UnmergeWork) {
         for stage in work.stages {
             switch stage {
             case .present: break
@@ -53,7 +56,7 @@ extension Store {
             case .isAbsorbed(let block):
                 let merge = self.merges.entry(block)
                 let moved = Set(self.lsns(of: merge))
-                for handle in work.left {
+                for handle in events {
                     let lsn = EventBlock(self.slab.pointer(handle)).lsn
                     if lsn < merge.lsn, !moved.contains(lsn) { work.foreign.insert(lsn) }
                 }

@@ -36,8 +36,8 @@ struct UnmergeWork {
     /// Events that go to the restored profile, by time, and those that stay.
     var taken: [Handle] = []
     var left: [Handle] = []
-    /// The lsns of events that stay and came with profiles that were absorbed since, or that the
-    /// survivor of a later merge had.
+    /// The lsns of events that came with profiles that were absorbed since, or that the survivor of
+    /// a later merge had: they stay, whatever their identifiers are now.
     var foreign: Set<UInt64> = []
     /// What the loser counted since, of events that are retained or dropped.
     var since: [CounterEntry] = []
