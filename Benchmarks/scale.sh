@@ -4,7 +4,9 @@
 #
 # A profile has a custom ID and ten attributes of numbers. Its logical bytes are those of the custom ID, and of each
 # attribute its name, 8 for the value, and 17 for when, by which record and by what kind of source it was set. Patches
-# set all ten again, to numbers of another length in each round. An event has a name and three attributes.
+# set all ten of everybody again: `same` to numbers as long as those before, `mixed` to numbers of one to nine digits,
+# each person to others, `lockstep` to numbers that are longer or shorter in the same round for everybody. An event has
+# a name and three attributes.
 #
 # Redis has each profile as a hash, and each event as an element of a list, as long as its message. `values` has the
 # values alone, `whole` with the time, lsn and source of each, as decimal text. `make peer-deps` installs it.
@@ -12,24 +14,25 @@
 # Memory is that of the store (profiles_store_bytes; used_memory of Redis) and, in brackets, what the process has grown
 # by, in which a small base shows buffers that do not depend on it.
 #
-# SIZES (10000 1000000 10000000), ROUNDS (5) of REQUESTS (100000), PATCHES (10) of the bases up to PATCHED (1000000)
-# profiles, EVENTS (3) of each person of those, 1 of larger ones, SERVERS (profiled redis), WORK_DIR (/tmp; 10,000,000
-# profiles write 8 GB)
+# SIZES (10000 1000000 10000000), ROUNDS (5) of REQUESTS (100000), PATCHES (10) of a base of PATCHED (200000) profiles
+# for each of PATCH_KINDS (same mixed lockstep), EVENTS (3) of each person of bases of up to 1,000,000, 1 of larger
+# ones, SERVERS (patches profiled redis), WORK_DIR (/tmp; 10,000,000 profiles write 8 GB)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 read -ra sizes <<< "${SIZES:-10000 1000000 10000000}"
-read -ra servers <<< "${SERVERS:-profiled redis}"
+read -ra servers <<< "${SERVERS:-patches profiled redis}"
+read -ra patch_kinds <<< "${PATCH_KINDS:-same mixed lockstep}"
 rounds=${ROUNDS:-5}
 requests=${REQUESTS:-100000}
 patches=${PATCHES:-10}
-patched=${PATCHED:-1000000}
+patched=${PATCHED:-200000}
 work=$(mktemp -d -p "${WORK_DIR:-/tmp}")
 # shellcheck source=Benchmarks/servers.sh
 source Benchmarks/servers.sh
 
-load() { # SIZE MIX REQUESTS FLAGS...: fails unless every call returns OK
-    .build/release/profile-bench --port "${ports[$1]}" --ids "$1" --mix "$2" --requests "$3" --json "${@:4}" \
-        > "$work/json"
+load() { # SERVER MIX REQUESTS FLAGS...: fails unless every call returns OK
+    .build/release/profile-bench --port "${ports[$1]}" --ids "${ids[$1]:-$1}" --mix "$2" --requests "$3" \
+        --json "${@:4}" > "$work/json"
 }
 stored() { # SERVER: bytes of the store
     if [ "$1" = redis ]; then
@@ -46,23 +49,43 @@ each() {                                           # SERVER COUNT
         'BEGIN {split(before, b, " "); printf "%.0f (process %.0f)", (s - b[1]) / n, (m - b[2]) / n}'
 }
 events() { # SIZE: of each person
-    if [ "$1" -le "$patched" ]; then echo "${EVENTS:-3}"; else echo 1; fi
+    if [ "$1" -le 1000000 ]; then echo "${EVENTS:-3}"; else echo 1; fi
 }
 logical_bytes=$((12 + 10 * (11 + 8 + 17)))
 
+declare -A ids # of servers that are not named after their size
+patch_flags() { # KIND ROUND
+    case $1 in
+        same) echo --values "$((1000 + 10 * $2))" ;;
+        mixed) echo --value-seed "$(($2 + 1))" ;;
+        lockstep) echo --values "$((10 ** ($2 % 9)))" ;;
+    esac
+}
+measure_patches() {
+    local kind round flags
+    for kind in "${patch_kinds[@]}"; do
+        ids[$kind]=$patched
+        start "$kind" .build/release/profiled
+        mark "$kind"
+        for round in 0 $(seq "$patches"); do
+            read -ra flags <<< "$(patch_flags "$kind" "$round")"
+            load "$kind" profile "$patched" "${flags[@]}"
+            if [ "$round" = 0 ] || [ "$round" = "$patches" ]; then
+                echo "profiled, $patched profiles, $kind patches: $round: $(each "$kind" "$patched") bytes each," \
+                    "$logical_bytes logical"
+            fi
+        done
+        stop "$kind"
+    done
+}
+
 measure_profiled() {
-    local size before round
+    local size before round kind
     for size in "${sizes[@]}"; do
         start "$size" .build/release/profiled
         mark "$size"
         load "$size" profile "$size"
         echo "profiled, $size profiles: $(each "$size" "$size") bytes each, $logical_bytes logical"
-        if [ "$size" -le "$patched" ]; then
-            for round in $(seq "$patches"); do
-                load "$size" profile "$size" --values "$((10 ** (round % 9)))"
-            done
-            echo "profiled, $size profiles, $patches patches: $(each "$size" "$size") bytes each"
-        fi
         mark "$size"
         load "$size" track "$(($(events "$size") * size))"
         echo "profiled, $size profiles: $(each "$size" "$(($(events "$size") * size))") bytes an event"

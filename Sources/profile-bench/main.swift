@@ -61,6 +61,8 @@ let usage = """
       --order NAME         shuffled: each person once before any comes again, always in the same
                            order (the default); random: anybody
       --values N           first value of the attributes that profile sets (1000)
+      --value-seed N       values of one to nine digits instead, of each person others, and others
+                           with each N
       --project NAME       project (default)
       --projects N         spread the people over project-00000 and so on, which
                            --mix project --requests N creates
@@ -144,6 +146,8 @@ let flags = BenchFlags(LinuxProcess.arguments[...]) { flag, value, number in
     case "--rate" where number > 0: load.rate = Double(number)
     case "--ids" where number > 0 && number <= 1_000_000_000: load.ids = number
     case "--values" where number > 0 && number <= 1_000_000_000: load.firstValue = number
+    case "--value-seed" where number > 0 && number <= 1_000_000_000:
+        load.valueSeed = UInt64(number)
     case "--order":
         guard let order = Load.Order(rawValue: value) else {
             fail("--order \(value): expected shuffled or random")

@@ -57,10 +57,25 @@ import Testing
     @Test func profilesOfOtherValuesAreAsLong() {
         let (first, second) = (
             LoadTemplate(.profile, project: "default", ids: 100, projects: nil),
-            LoadTemplate(.profile, project: "default", ids: 100, projects: nil, firstValue: 2_000)
+            LoadTemplate(
+                .profile, project: "default", ids: 100, projects: nil, values: .following(2_000))
         )
         #expect(first.request(person: 1) != second.request(person: 1))
         #expect(first.request(person: 1).count == second.request(person: 1).count)
+    }
+
+    @Test func mixedValuesHaveEveryLengthAndOthersForEachPersonAndSeed() {
+        func values(_ seed: UInt64) -> [Int] { (0 ..< 10).map { ProfileValues.mixed(seed)[$0] } }
+        #expect(values(1) == values(1) && values(1) != values(2))
+        let lengths = (0 ..< 64).flatMap { values($0).map { String($0).count } }
+        #expect(Set(lengths) == Set(1 ... 9))
+        var load = Load(ServerAddress(port: 1))
+        var variants: [[Int]] = []
+        for seed: UInt64 in [1, 2] {
+            load.valueSeed = seed
+            variants.append((0 ..< 1_000).map { load.variant($0, of: 64) })
+        }
+        #expect(Set(variants[0]).count == 64 && zip(variants[0], variants[1]).count(where: ==) < 50)
     }
 
     @Test func shuffledPeopleComeOnceBeforeAnyComesAgain() {

@@ -27,8 +27,11 @@ package struct Load {
     /// Number of custom IDs, from `user-000000` on.
     package var ids = 100_000
     package var order = Order.shuffled
-    /// First value of the ten attributes that `profile` sets.
+    /// First value of the ten attributes that `profile` sets; the others follow it.
     package var firstValue = 1_000
+    /// Gives the attributes of each person values of their own lengths instead, others for each
+    /// seed.
+    package var valueSeed: UInt64?
     package var mix: [(method: LoadMethod, share: Int)] = [(.track, 100)]
 
     package init(_ address: ServerAddress) {
@@ -72,11 +75,30 @@ package struct Load {
     func person(_ number: Int) -> Int {
         switch self.order {
         case .shuffled: return number * Self.step % self.ids
-        case .random:
-            let (high, low) = UInt64(number + 1).multipliedFullWidth(by: 0x9E37_79B9_7F4A_7C15)
-            let mixed = (low ^ (low >> 29) ^ high) &* 0xBF58_476D_1CE4_E5B9
-            return Int((mixed >> 16) % UInt64(self.ids))
+        case .random: return Self.mix(UInt64(number + 1), below: self.ids)
         }
+    }
+
+    /// The sets of values that profiles of this load have.
+    fileprivate var values: [ProfileValues] {
+        guard let seed = self.valueSeed else { return [.following(self.firstValue)] }
+        return (0 ..< Self.valueSets).map { .mixed(seed &* UInt64(Self.valueSets) &+ UInt64($0)) }
+    }
+
+    /// Which of several requests is that of a person.
+    func variant(_ person: Int, of count: Int) -> Int {
+        guard count > 1 else { return 0 }
+        return Self.mix(UInt64(person) &+ 1 &+ (self.valueSeed ?? 0) << 32, below: count)
+    }
+
+    /// Sets of values of `valueSeed`: enough that every length occurs in every place.
+    private static let valueSets = 64
+
+    /// A number that follows from another one, and has nothing of its order.
+    static func mix(_ number: UInt64, below limit: Int) -> Int {
+        let (high, low) = number.multipliedFullWidth(by: 0x9E37_79B9_7F4A_7C15)
+        let mixed = (low ^ (low >> 29) ^ high) &* 0xBF58_476D_1CE4_E5B9
+        return Int((mixed >> 16) % UInt64(limit))
     }
 
     /// Runs it on this thread.
@@ -90,7 +112,8 @@ package struct Load {
     /// The state of one run.
     private final class LoadRun {
         private let load: Load
-        private let templates: [LoadTemplate]
+        /// Of each method of the mix, those that its calls choose from.
+        private let templates: [[LoadTemplate]]
         private let paths: [[UInt8]]
         /// A sequence of method indices in which each method occurs according to its share.
         private let order: [Int]
@@ -113,10 +136,13 @@ package struct Load {
 
         init(_ load: Load) throws(ClientError) {
             self.load = load
-            self.templates = load.mix.map {
-                LoadTemplate(
-                    $0.method, project: load.project, ids: load.ids, projects: load.projects,
-                    firstValue: load.firstValue)
+            self.templates = load.mix.map { kind in
+                let values = kind.method == .profile ? load.values : [.following(load.firstValue)]
+                return values.map {
+                    LoadTemplate(
+                        kind.method, project: load.project, ids: load.ids, projects: load.projects,
+                        values: $0)
+                }
             }
             self.paths = load.mix.map { Array($0.method.rpc.path.utf8) }
             self.startedByKind = load.mix.map { _ in 0 }
@@ -199,7 +225,8 @@ package struct Load {
             let person = self.load.person(number)
             // Each project is created by a call of its own, each person is in one of them.
             let isProject = self.load.mix[call.kind].method == .project
-            call.body = self.templates[call.kind].request(
+            let templates = self.templates[call.kind]
+            call.body = templates[self.load.variant(person, of: templates.count)].request(
                 person: person, project: (isProject ? number : person) % (self.load.projects ?? 1))
             self.startedByKind[call.kind] += 1
             call.startedNanoseconds = due

@@ -36,8 +36,9 @@ package enum LoadMethod: String, CaseIterable, Sendable {
 
     /// A request for one person.
     ///
-    /// - Parameter firstValue: Of the ten attributes of `profile`; the others follow it.
-    func request(project: String, customID: String, firstValue: Int = 1_000) -> JSONValue {
+    func request(
+        project: String, customID: String, values: ProfileValues = .following(1_000)
+    ) -> JSONValue {
         let who = JSONValue.object(of: [("custom_id", .string(customID))])
         var members: [(String, JSONValue?)] = [("project", .string(project))]
         switch self {
@@ -68,7 +69,7 @@ package enum LoadMethod: String, CaseIterable, Sendable {
                 ("custom_id", .string(customID)), ("attributes", .object(of: [("set", set)])),
             ]
         case .profile:
-            let set = (0 ..< 10).map { ("attribute_\($0)", JSONValue.number("\(firstValue + $0)")) }
+            let set = (0 ..< 10).map { ("attribute_\($0)", JSONValue.number("\(values[$0])")) }
             members += [
                 ("custom_id", .string(customID)),
                 ("attributes", .object(of: [("set", .object(of: set))])),
@@ -119,10 +120,10 @@ struct LoadTemplate {
     ///   - projects: Number of projects that the people are spread over, each of which is named
     ///     `project-` and at least five digits; `nil`: all of them are in `project`.
     ///   - events: Of a Track, all the same.
-    ///   - firstValue: Of the attributes of a `profile`.
+    ///   - values: Of the attributes of a `profile`.
     init(
         _ method: LoadMethod, project: String, ids: Int, projects: Int?, events: Int = 1,
-        firstValue: Int = 1_000
+        values: ProfileValues = .following(1_000)
     ) {
         let person = Self.customID(0, of: ids)
         let personDigits = person.utf8.count - "user-".utf8.count
@@ -132,7 +133,7 @@ struct LoadTemplate {
             events,
             of: method.request(
                 project: projects == nil ? project : several, customID: person,
-                firstValue: firstValue))
+                values: values))
         guard let message = try? MessageEncoder(now: 0).encode(json, as: method.rpc.request) else {
             preconditionFailure("the load's request does not match \(method.rpc.path)")
         }
