@@ -103,6 +103,40 @@ import Testing
         #expect(Set(found.ids).count == count)
     }
 
+    /// A scan passes the attributes before the one that it compares, of any kind and length, and
+    /// knows the numbers of a few names only.
+    @Test func attributesOfEveryKindAndLengthArePassed() throws {
+        let values: [PlainValue] = [
+            .string(""), .string(String(repeating: "x", count: 127)),
+            .string(String(repeating: "x", count: 128)), .url("https://a.example/x"),
+            .integer(0), .integer(-64), .integer(64), .integer(1 << 55), .integer(.max),
+            .integer(.min), .number(0.5), .boolean(true), .boolean(false), .time(1),
+            .list(["a", "", "b"]), .object(["k": .list(["v"]), "l": .integer(1)]),
+            .objects([["k": .string("v")], ["k": .number(1)]]),
+        ]
+        let fixture = TrackFixture()
+        for number in 0 ..< 3 * values.count {
+            var person = PlainPerson()
+            person.customID = "p\(number)"
+            for index in 0 ..< 3 {
+                person.attributes["a\(index)"] = values[(number + index) % values.count]
+            }
+            for name in ["v", "w", "x", "y", "z"] { person.attributes[name] = .integer(7) }
+            // The last one is near to the end of the block, whatever its length is.
+            person.attributes["zz"] = values[number % 14]
+            try fixture.apply(TrackFixture.record(of: person))
+        }
+        for text in ["v", "w", "x", "y", "z"].map({ "\($0) = 7" }) + [
+            "v = 7 w = 7 x = 7 y = 7 z = 7", "z = 7 y = 7 x = 7 w = 7 v = 7 zz:*",
+        ] {
+            let found = Self.scan(fixture, try CompiledFilter(text, .profile))
+            #expect(found.count == 3 * values.count, "\(text)")
+        }
+        for text in ["missing = 7", "z = 8", "v = 7 z = 8"] {
+            #expect(Self.scan(fixture, try CompiledFilter(text, .profile)).count == 0, "\(text)")
+        }
+    }
+
     /// Hashes so short that every lookup names many, some of them twice.
     @Test func candidatesOfEqualHashesAreLookedAtOnce() throws {
         let fixture = TrackFixture(hashMask: 0xFC00_0000_0000_0003)

@@ -16,6 +16,25 @@ import Testing
         #expect(lastIndex == Slab.classCount - 1)
     }
 
+    /// The kernel gives huge pages to memory that begins and ends at one.
+    @Test func chunksLieInPairsOnHugePages() {
+        let slab = Slab()
+        defer { slab.destroy() }
+        var chunks: [UInt] = []
+        for _ in 0 ..< 20 {
+            // One block of the largest class that shares a chunk leaves no space for a fifth.
+            let handle = slab.allocate(Slab.classUnitsMax * Slab.unitBytes)
+            let address = UInt(bitPattern: slab.pointer(handle))
+            let chunk = address / UInt(Slab.chunkBytes)
+            if chunks.last != chunk { chunks.append(chunk) }
+        }
+        #expect(chunks.count >= 5)
+        for (first, second) in zip(chunks, chunks.dropFirst()) where first.isMultiple(of: 2) {
+            #expect(second == first + 1)
+        }
+        #expect(slab.bytesReserved == (chunks.count + 1) / 2 * Slab.regionBytes)
+    }
+
     /// Blocks of all sizes, large regions too, each filled with its own byte: none may overlap
     /// another.
     @Test func blocksNeverOverlapThroughAllocationAndRelease() {

@@ -85,20 +85,27 @@ struct FilterValue {
     }
 }
 
-/// The number of the attribute that a scan found last: the profiles behind it are compared by the
+/// The numbers of the attributes that a scan found last: the profiles behind are compared by the
 /// number, which a project gives to one name for ever.
-struct FoundName {
-    /// Where the name is that was looked for; `nil`: none was found.
-    private var text: UnsafeRawPointer?
-    private var number = 0
+struct FoundNames {
+    /// Where each name is that was looked for (`nil`: none yet), and its number; most filters have
+    /// fewer names.
+    private var found = InlineArray<4, (text: UnsafeRawPointer?, number: Int)>(
+        repeating: (nil, 0))
+    /// The place of the next one.
+    private var next = 0
 
     func number(of name: UnsafeRawBufferPointer) -> Int? {
-        self.text != nil && self.text == name.baseAddress ? self.number : nil
+        guard let text = name.baseAddress else { return nil }
+        for index in self.found.indices where self.found[index].text == text {
+            return self.found[index].number
+        }
+        return nil
     }
 
     mutating func note(_ name: UnsafeRawBufferPointer, number: Int) {
-        self.text = name.baseAddress
-        self.number = number
+        self.found[self.next] = (name.baseAddress, number)
+        self.next = (self.next + 1) % self.found.count
     }
 }
 
@@ -108,24 +115,30 @@ extension AttributePart {
     /// Names are compared as texts: a reader's thread may not search the table of names, and may
     /// resolve the numbers of what it sees.
     ///
-    /// - Parameter last: What the same scan found last; its names are kept at their places.
+    /// - Parameter known: What the same scan found; its names are kept at their places.
     func filterValue(
         _ name: UnsafeRawBufferPointer, _ names: NameTable, totalBytes: Int,
-        last: UnsafeMutablePointer<FoundName>?
+        known: UnsafeMutablePointer<FoundNames>?
     ) -> FilterValue? {
+        if let number = known?.pointee.number(of: name) {
+            return self.filterValue(number, totalBytes: totalBytes)
+        }
         var found: FilterValue?
-        let known = last?.pointee.number(of: name)
         _ = self.hasFilterValue(totalBytes: totalBytes) { number, value in
-            if let known {
-                guard number == known else { return false }
-            } else {
-                guard names.name(number).equals(name) else { return false }
-                last?.pointee.note(name, number: number)
-            }
+            guard names.name(number).equals(name) else { return false }
+            known?.pointee.note(name, number: number)
             found = value
             return true
         }
         return found
+    }
+
+    private func filterValue(_ number: Int, totalBytes: Int) -> FilterValue? {
+        guard var reader = self.entry(number, totalBytes: totalBytes) else { return nil }
+        let kind = Kind(rawValue: reader.read())
+        guard kind == .value || kind == .list else { return nil }
+        _ = reader.readVarint()
+        return kind == .list ? FilterValue(listAt: reader) : FilterValue(at: reader)
     }
 
     /// Whether any attribute that a reader sees satisfies `body`.

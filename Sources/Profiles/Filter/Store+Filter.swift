@@ -17,15 +17,15 @@ extension Store {
     ///   - filter: Of either scope; without an event every comparison with one is false.
     ///   - names: Of the profile's project.
     ///   - now: The time of the call that asks, in microseconds since 1970.
-    ///   - last: What a scan found last with this filter, in this project.
+    ///   - known: What a scan found with this filter, in this project.
     /// - Complexity: As `CompiledFilter.matches`; a lock of the suppressions for `suppressed`.
     @inline(__always)
     func matches(
         _ filter: CompiledFilter, header: ProfileHeader, names: NameTable, now: Int64,
-        last: UnsafeMutablePointer<FoundName>? = nil
+        known: UnsafeMutablePointer<FoundNames>? = nil
     ) -> Bool {
         var subject = StoredSubject(self, header, names)
-        subject.lastFound = last
+        subject.foundNames = known
         return filter.matches(subject, now: now)
     }
 
@@ -99,7 +99,7 @@ private struct StoredSubject: FilterSubject {
     var edit: UnsafePointer<ProfileEdit>?
     /// How many of its events happened.
     var pendingCount = 0
-    var lastFound: UnsafeMutablePointer<FoundName>?
+    var foundNames: UnsafeMutablePointer<FoundNames>?
 
     init(
         _ store: Store, _ header: ProfileHeader, _ names: NameTable,
@@ -146,7 +146,7 @@ private struct StoredSubject: FilterSubject {
 
     func attribute(_ name: UnsafeRawBufferPointer) -> FilterValue? {
         self.attributes?.filterValue(
-            name, self.names, totalBytes: Int(self.header.attributesBytes), last: self.lastFound)
+            name, self.names, totalBytes: Int(self.header.attributesBytes), known: self.foundNames)
     }
 
     func hasAttribute(where body: (FilterValue) -> Bool) -> Bool {

@@ -76,7 +76,7 @@ private struct ScanPiece {
     let workMax: Int
     var matches = 0
     var work = 0
-    var lastFound = FoundName()
+    var foundNames = FoundNames()
     var copied: [Store.Copied] = []
     /// One that is still to be evaluated.
     var large: Store.Copied?
@@ -225,7 +225,7 @@ extension Store {
         }
         let isMatch = self.matches(
             piece.filter, header: header.pointee, names: piece.names, now: piece.time,
-            last: &piece.lastFound)
+            known: &piece.foundNames)
         if isMatch {
             piece.matches += 1
             if let now = piece.now { piece.copied.append(self.copy(header, now, to: &copies)) }
