@@ -117,10 +117,12 @@ class Unmerges:
 
     def came_since(self, merge, carriers):
         """The events since a merge that were credited to whoever had the loser at that time."""
-        ends = {later.loser.id: later.lsn for later in self.merges.values() if later.lsn > merge.lsn}
         lsns, start = set(), merge.lsn
         for carrier in carriers:
-            end = ends.get(carrier, float("inf"))
+            # The last one: those before it were undone.
+            end = float("inf")
+            if carrier in self.aliases:
+                end = max(its.lsn for its in self.merges.values() if its.loser.id == carrier)
             lsns |= {its.event.lsn for its in self.tracked if its.holder == carrier and start < its.event.lsn < end}
             start = end
         return lsns
