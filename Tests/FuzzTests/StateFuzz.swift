@@ -77,10 +77,25 @@ enum StateFuzz {
         return true
     }
 
-    /// The content of a snapshot's blocks, one behind the other.
+    /// Projects of a loaded snapshot whose profiles are read.
+    private static let projectsRead: UInt32 = 4
+
+    /// The content of a snapshot's blocks, one behind the other, and then every profile of it.
     static func items(_ bytes: UnsafeRawBufferPointer) {
         let loader = StoreLoader(bytes: bytes.count)
-        guard (try? loader.load(bytes)) != nil else { return }
-        _ = try? loader.finish()
+        guard (try? loader.load(bytes)) != nil, let store = try? loader.finish(),
+            let everybody = try? CompiledFilter("", .profile)
+        else { return }
+        var copies = ByteBuffer()
+        var images = ByteBuffer()
+        for number in 1 ... Self.projectsRead {
+            var scan = store.makeScan(
+                ProjectID(rawValue: number), everybody, time: Self.startMicroseconds)
+            while !scan.isAtEnd {
+                images.removeAll()
+                _ = store.readNext(
+                    &scan, limit: 100, now: Self.startMicroseconds, copies: &copies, into: &images)
+            }
+        }
     }
 }

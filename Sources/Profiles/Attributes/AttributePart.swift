@@ -25,8 +25,8 @@ struct AttributePart {
         case deleted = 2
     }
 
-    // SAFETY: the bytes hold what their own counts say; they were written by
-    // `AttributeDraft.write`.
+    // SAFETY: the bytes hold what their own counts say: they were written by
+    // `AttributeDraft.write`, or read from a snapshot and found whole.
     private let base: UnsafeRawPointer
 
     init(_ base: UnsafeRawPointer) {
@@ -61,6 +61,38 @@ struct AttributePart {
             lsn: self.base.loadUnaligned(fromByteOffset: offset + 8, as: UInt64.self),
             origin: self.base.loadUnaligned(fromByteOffset: offset + 16, as: UInt64.self),
             platform: UInt8(truncatingIfNeeded: word), sourceName: name)
+    }
+
+    /// Whether bytes are a part whose counts are those of what it has.
+    static func isWhole(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        var reader = ByteReader(bytes)
+        let (stamps, entries) = (UInt64(reader.read(UInt16.self)), reader.read(UInt16.self))
+        let sourcesBytes = reader.read(UInt32.self)
+        for _ in 0 ..< stamps {
+            _ = reader.read(count: Self.stampBytes - 4)
+            guard reader.read(UInt32.self) >> 8 <= sourcesBytes, !reader.overrun else {
+                return false
+            }
+        }
+        _ = reader.read(count: Int(sourcesBytes))
+        for _ in 0 ..< entries {
+            _ = reader.read(UInt16.self)
+            guard let kind = Kind(rawValue: reader.read()),
+                // 0 is no stamp but in a value, which has one.
+                reader.readVarint() <= (kind == .value ? stamps &- 1 : stamps)
+            else { return false }
+            if kind == .value {
+                guard stamps > 0, PackedValue.skip(&reader, depth: 1) else { return false }
+                continue
+            }
+            for _ in 0 ..< (kind == .list ? 2 : 1) {
+                for _ in 0 ..< reader.readVarint() {
+                    guard reader.readVarint() < stamps, !reader.overrun else { return false }
+                    _ = reader.readPrefixed()
+                }
+            }
+        }
+        return reader.isAtCleanEnd
     }
 
     /// A reader at the first entry; `totalBytes` bounds it.

@@ -132,6 +132,14 @@ struct LeftIdentity {
         IdentityPart.write(self.draft, to: target + 2 + self.installations.count * 2)
     }
 
+    /// Whether bytes are such a block, as `IdentityPart.isWhole`.
+    static func isWhole(_ bytes: UnsafeRawBufferPointer, _ isProfile: (UInt32) -> Bool) -> Bool {
+        var reader = ByteReader(bytes)
+        _ = reader.read(count: 2 * Int(reader.read(UInt16.self)))
+        return !reader.overrun
+            && IdentityPart.isWhole(reader.read(count: reader.remaining), isProfile)
+    }
+
     /// Reads a block; texts are borrowed from it.
     init(_ base: UnsafeMutableRawPointer) {
         let count = Int(base.loadUnaligned(as: UInt16.self))

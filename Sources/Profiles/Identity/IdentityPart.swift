@@ -24,7 +24,8 @@ struct IdentityPart {
     private static let firstHolderBytes = 4
     private static let moveBytes = 8 + 4
 
-    // SAFETY: the block holds what its own lengths say; it was written by `write`.
+    // SAFETY: the block holds what its own lengths say: it was written by `write`, or read from a
+    // snapshot and found whole.
     private let base: UnsafeMutableRawPointer
 
     init(_ base: UnsafeMutableRawPointer) {
@@ -111,6 +112,35 @@ struct IdentityPart {
         case .customID: self.customIDBytes > 0 && self.customID.equals(identifier.bytes)
         case .installationID: self.installation(identifier.bytes) != nil
         }
+    }
+
+    /// Whether bytes are a part whose lengths are those of what it has, and which names only what
+    /// `isProfile`.
+    static func isWhole(_ bytes: UnsafeRawBufferPointer, _ isProfile: (UInt32) -> Bool) -> Bool {
+        var reader = ByteReader(bytes)
+        let customIDBytes = Int(reader.read(UInt16.self))
+        let (installations, aliases) = (reader.read(UInt16.self), reader.read(UInt16.self))
+        if aliases & Self.customPartFlag != 0, !isProfile(reader.read()) { return false }
+        _ = reader.read(count: customIDBytes)
+        for _ in 0 ..< Int(aliases) & Self.aliasCountMask {
+            _ = reader.read(UInt8.self)
+            _ = reader.read(count: Int(reader.read(UInt16.self)))
+            guard !reader.overrun else { return false }
+        }
+        for _ in 0 ..< installations {
+            _ = reader.read(count: 8 + 8 + 1)
+            let moveByte = reader.read(UInt8.self)
+            _ = reader.read(count: Int(reader.read(UInt16.self)))
+            let moves = moveByte & ~Self.partFlag
+            if moves > 0, !isProfile(reader.read()) { return false }
+            for _ in 0 ..< moves {
+                _ = reader.read(Int64.self)
+                guard isProfile(reader.read()) else { return false }
+            }
+            if moveByte & Self.partFlag != 0, !isProfile(reader.read()) { return false }
+            guard !reader.overrun else { return false }
+        }
+        return reader.isAtCleanEnd
     }
 
     // MARK: Writing

@@ -93,16 +93,32 @@ extension MergeEntry {
 }
 
 extension Store {
+    /// Whether a profile that a snapshot names is one of those that it has; 0 is nobody.
+    func isPlace(_ profile: UInt32) -> Bool {
+        let profile = ProfileRef(rawValue: profile)
+        return profile.rawValue == 0 || profile.slot < self.pool.count(profile.shard)
+    }
+
     /// Whether a merge of a snapshot is about profiles of its project, the one merged into the
-    /// other, and the loser's state is there if it can be undone.
+    /// other, and what it keeps of them is there if it can be undone.
     func isWhole(_ merge: MergeEntry, of project: Project) -> Bool {
         for profile in [merge.loser, merge.survivor] {
             guard profile.slot < self.pool.count(profile.shard),
                 self.pool.header(profile).pointee.project == project.id
             else { return false }
         }
+        let attributes = self.bytes(merge.survivorAttributes, merge.survivorAttributesBytes)
+        let left = self.bytes(merge.left, merge.leftBytes)
+        guard attributes.isEmpty || AttributePart.isWhole(attributes),
+            left.isEmpty || LeftIdentity.isWhole(left, self.isPlace)
+        else { return false }
         let loser = self.pool.header(merge.loser).pointee
         return loser.mergedInto == merge.survivor.rawValue
             && (loser.identity != 0 || !merge.isUndoable)
+    }
+
+    private func bytes(_ block: Handle, _ count: UInt32) -> UnsafeRawBufferPointer {
+        block == 0
+            ? .none : UnsafeRawBufferPointer(start: self.slab.pointer(block), count: Int(count))
     }
 }

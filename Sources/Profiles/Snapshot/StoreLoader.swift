@@ -288,10 +288,15 @@ package final class StoreLoader {
         guard reference > 0, self.isNew(ProfileRef(rawValue: reference)) else { return false }
         let profile = ProfileRef(rawValue: reference)
         guard header.isVacant || store.projects.find(header.project) != nil else { return false }
-        header.identity = store.slab.allocate(
-            copying: reader.read(count: Int(header.identityBytes)))
-        header.attributes = store.slab.allocate(
-            copying: reader.read(count: Int(header.attributesBytes)))
+        let identity = reader.read(count: Int(header.identityBytes))
+        let attributes = reader.read(count: Int(header.attributesBytes))
+        // Everyone who reads them relies on what they say of themselves.
+        guard store.isPlace(header.mergedInto),
+            identity.isEmpty || IdentityPart.isWhole(identity, store.isPlace),
+            attributes.isEmpty || AttributePart.isWhole(attributes)
+        else { return false }
+        header.identity = store.slab.allocate(copying: identity)
+        header.attributes = store.slab.allocate(copying: attributes)
         header.consent = store.slab.allocate(copying: reader.read(count: Int(header.consentBytes)))
         header.ledger = store.slab.allocateLedger(reader.read(count: Int(header.ledgerBytes)))
         header.counters = store.slab.allocate(
