@@ -75,7 +75,15 @@ struct AttributePart {
             }
         }
         _ = reader.read(count: Int(sourcesBytes))
+        guard !reader.overrun, let base = bytes.baseAddress else { return false }
         for _ in 0 ..< entries {
+            // A start does this for every profile.
+            if let entry = Self(base).shortEntryBytes(at: reader.offset, totalBytes: bytes.count),
+                bytes[reader.offset + 3] < stamps
+            {
+                reader.offset += entry
+                continue
+            }
             _ = reader.read(UInt16.self)
             guard let kind = Kind(rawValue: reader.read()),
                 // 0 is no stamp but in a value, which has one.
