@@ -14,19 +14,32 @@ from isolation_worlds import World
 PAIRS = 250
 # 250 pairs give an interval of 0.5 +- 0.067; only what is told apart most of the time fails.
 MARGIN = 0.2
+# The interval holds for pairs that are independent, which a machine that changes its pace takes from them; what can be
+# told apart can be told apart again.
+RUNS = 3
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory):
+def world(tmp_path_factory):
     world = World(tmp_path_factory.mktemp("timing"))
-    yield [comparison.run(world.server.listen, PAIRS) for comparison in comparisons(world)]
+    yield world
     assert world.stop() == 0
 
 
-def test_what_exists_elsewhere_takes_no_longer(found):
-    for comparison in found:
+def told_apart(comparison, address):
+    """Whether each of several runs tells the two apart."""
+    for _ in range(RUNS):
+        comparison.times = ([], [])
+        if not comparison.run(address, PAIRS).differs(MARGIN):
+            return False
+    return True
+
+
+def test_what_exists_elsewhere_takes_no_longer(world):
+    for comparison in comparisons(world):
+        is_told_apart = told_apart(comparison, world.server.listen)
         assert len(comparison.statuses) == 1 or comparison.is_control, comparison.name
-        assert comparison.is_control or not comparison.differs(MARGIN), comparison.line()
+        assert comparison.is_control or not is_told_apart, comparison.line()
 
 
 def test_the_probability_is_that_of_all_pairs():

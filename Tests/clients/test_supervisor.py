@@ -78,6 +78,8 @@ def test_ready_is_said_once_and_only_when_calls_are_served(server, manager):
     assert wait_until(lambda: server.listen is not None)
     profiles_pb2_grpc.ProfilesStub(server.channel()).Track(track(custom()), timeout=20)
     assert server.stop() == 0
+    # The socket has it, and its reader may not have had its turn.
+    assert wait_until(lambda: manager.named("STOPPING"))
     order = [next(iter(message)) for message in manager.messages]
     assert order.index("EXTEND_TIMEOUT_USEC") < order.index("READY") < order.index("STOPPING")
     assert manager.named("READY") == ["1"]
@@ -189,9 +191,8 @@ def test_a_slow_disk_does_not_count_against_the_watchdog(server, manager, tmp_pa
     call = stub.Track.future(track(who), timeout=60)
     fed = len(manager.named("WATCHDOG"))
     assert call.result().profile_id
-    # The write took a sync of four periods.
+    # The write took a sync of four periods: a watchdog that it counts against is fed in the first of them only.
     assert len(manager.named("WATCHDOG")) >= fed + 4
-    assert not any("the watchdog is not fed" in line for line in server.lines)
     assert stub.GetProfile(get(who)).profile.profile_id
 
 
