@@ -82,4 +82,90 @@ import Testing
         #expect(IdentityPart.isWhole(part) { others.contains($0) })
         for missing in others { #expect(!IdentityPart.isWhole(part) { $0 != missing }) }
     }
+
+    // MARK: Snapshots
+
+    /// The blocks of a snapshot of a world whose merges have kept attributes.
+    private static func blocks() throws -> [[UInt8]] {
+        let fixture = TrackFixture()
+        try fixture.identify("ann", device: "d", set: [("a", 1)])
+        try fixture.identify("bob", device: "e", set: [("a", 2)])
+        try fixture.merge(.person("bob"), into: .person("ann"))
+        return try SnapshotTests.blocks(of: fixture.store)
+    }
+
+    /// Loads them after a change of the first item of a kind for which `change` finds something.
+    ///
+    /// - Parameter change: Gets the item's body, and returns whether it has changed it.
+    private static func loadChanged(
+        _ item: SnapshotItem, _ change: (inout [UInt8]) -> Bool
+    ) throws -> Store {
+        var (blocks, isChanged) = (try Self.blocks(), false)
+        for index in blocks.indices {
+            var start = 0
+            while start < blocks[index].count {
+                let header = Array(blocks[index][start ..< start + 8])
+                let bytes = header.withUnsafeBytes {
+                    Int($0.loadUnaligned(fromByteOffset: 4, as: UInt32.self))
+                }
+                let range = start + 8 ..< start + 8 + bytes
+                if header[0] == item.rawValue, !isChanged {
+                    var body = Array(blocks[index][range])
+                    isChanged = change(&body)
+                    blocks[index].replaceSubrange(range, with: body)
+                }
+                start = range.upperBound
+            }
+        }
+        try #require(isChanged)
+        return try SnapshotTests.load(blocks)
+    }
+
+    /// Where the parts of a profile begin in its item, and what its header says of them.
+    private static func parts(_ body: [UInt8]) -> (start: Int, header: ProfileHeader) {
+        body.withUnsafeBytes {
+            var reader = ByteReader($0)
+            var reference: UInt32 = 0
+            let header = ProfileHeader(from: &reader, reference: &reference)
+            return (reader.offset, header)
+        }
+    }
+
+    @Test func countsBeyondTheirItemAreMalformed() throws {
+        #expect(throws: Never.self) { try Self.loadChanged(.profile) { _ in true } }
+        let identity: (inout [UInt8]) -> Bool = { body in
+            let (start, header) = Self.parts(body)
+            guard header.identityBytes > 0 else { return false }
+            // One installation more than there are.
+            body[start + 2] += 1
+            return true
+        }
+        let attributes: (inout [UInt8]) -> Bool = { body in
+            let (start, header) = Self.parts(body)
+            guard header.attributesBytes > 0 else { return false }
+            // One entry more than there are.
+            body[start + Int(header.identityBytes) + 2] += 1
+            return true
+        }
+        // Reference and project come before the profile that this one was merged into.
+        let merged: (inout [UInt8]) -> Bool = { body in
+            body.replaceSubrange(8 ..< 12, with: [0xFF, 0xFF, 0xFF, 0x7F])
+            return true
+        }
+        for change in [identity, attributes, merged] {
+            #expect(throws: SnapshotError.malformed(item: SnapshotItem.profile.rawValue)) {
+                try Self.loadChanged(.profile, change)
+            }
+        }
+    }
+
+    @Test func whatAMergeKeepsIsChecked() throws {
+        #expect(throws: SnapshotError.malformed(item: SnapshotItem.merge.rawValue)) {
+            try Self.loadChanged(.merge) { body in
+                // Project, references, time, lsn and counts; no events have moved. One entry more.
+                body[4 + 36 + 2] += 1
+                return true
+            }
+        }
+    }
 }

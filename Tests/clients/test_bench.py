@@ -10,6 +10,8 @@ import threading
 import hpack
 import pytest
 
+from conftest import get, profiles_pb2_grpc
+from profiles.v1.types_pb2 import Identifier
 from raw import ACK, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PREFACE, SETTINGS, frame, message
 from test_profilectl import BENCH
 
@@ -162,6 +164,23 @@ def test_a_load_of_streams_ends_after_its_seconds(shared):
 def test_messages_of_a_stream_that_fail_make_the_load_fail(shared):
     code, report = stream(shared, "--events", "20", "--streams", "1", "--project", "no-such-project")
     assert code == 1 and report["events"] == 0 and report["failures"] == 20
+
+
+def test_a_value_seed_gives_each_person_values_of_their_own_lengths(server):
+    stub = profiles_pb2_grpc.ProfilesStub(server.start().channel())
+
+    def values(seed):
+        flags = ["--mix", "profile", "--ids", "40", "--requests", "40", "--value-seed", str(seed)]
+        subprocess.run([BENCH, "--address", server.listen, *flags], check=True, stdout=subprocess.DEVNULL, timeout=60)
+        people = [stub.GetProfile(get(Identifier(custom_id=f"user-{number:06}"))).profile for number in range(40)]
+        return [tuple(person.attributes[f"attribute_{index}"].integer for index in range(10)) for person in people]
+
+    first = values(1)
+    assert {len(str(value)) for person in first for value in person} == set(range(1, 10))
+    assert len(set(first)) > 20
+    second = values(2)
+    assert all(one != other for one, other in zip(first, second))
+    assert values(1) == first
 
 
 def test_the_cpu_of_a_process_that_does_not_exist_is_rejected(shared):
