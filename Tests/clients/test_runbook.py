@@ -84,6 +84,11 @@ def test_profiled_knows_its_flags():
     assert len(flags) > 4 and all(re.search(rf"^ +{flag}\b", known, re.MULTILINE) for flag in flags)
 
 
+def test_the_server_writes_where_its_unit_lets_it():
+    folders = [command[2] for command in ALL if command[:2] == ["profilectl", "backup"]]
+    assert folders and all(folder.startswith("/var/lib/profiles/") for folder in folders)
+
+
 def test_every_page_that_is_asked_for_is_there(shared):
     urls = {word for command in ALL if command[0] == "curl" for word in command if word.startswith("http")}
     paths = {url.removeprefix("http://127.0.0.1:9464") for url in urls}
