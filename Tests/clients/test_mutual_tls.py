@@ -53,7 +53,7 @@ def test_S2_only_certificates_of_the_authority_are_let_in(tmp_path, clients):
     # By TLS 1.2 the client learns of it within the handshake.
     for identity in refused:
         assert not is_made(handshake(server.listen, "-tls1_2", *(shown(identity) if identity else []))[1])
-    assert handshakes(server.get("/metrics")[1], "certificate") >= 2 * len(refused)
+    assert wait_until(lambda: handshakes(server.get("/metrics")[1], "certificate") >= 2 * len(refused))
     assert server.stop() == 0
 
 

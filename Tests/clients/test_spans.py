@@ -155,8 +155,8 @@ def test_spans_that_are_rejected_are_counted_and_not_sent_again(traced, collecto
         collector.status, collector.body = 200, b'{"partialSuccess":{"rejectedSpans":"1"}}'
         stub.GetProfile.future(get(custom()), metadata=parent("01"), timeout=20).exception()
         assert wait_until(lambda: server.metric('profiles_spans_dropped_total{reason="rejected"}') == 2)
-    assert any("the collector rejects spans" in line for line in server.lines)
     assert wait_until(lambda: any("spans are taken again" in line for line in server.lines))
+    assert any("the collector rejects spans" in line for line in server.lines)
 
 
 def test_a_collector_that_is_not_there_costs_spans_and_nothing_else(traced):
@@ -168,6 +168,7 @@ def test_a_collector_that_is_not_there_costs_spans_and_nothing_else(traced):
     with server.channel() as channel:
         profiles_pb2_grpc.ProfilesStub(channel).Track(track(custom()), timeout=20)
     assert wait_until(lambda: server.metric('profiles_spans_dropped_total{reason="undelivered"}') == 1)
+    assert wait_until(lambda: any("spans cannot be delivered" in line for line in server.lines))
     (line,) = [line for line in server.lines if "spans cannot be delivered" in line]
     assert "Connection refused" in json.loads(line)["reason"]
     assert server.get("/readyz") == (200, "ready\n") and server.stop() == 0
