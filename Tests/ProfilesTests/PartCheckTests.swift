@@ -83,6 +83,64 @@ import Testing
         for missing in others { #expect(!IdentityPart.isWhole(part) { $0 != missing }) }
     }
 
+    @Test func aliasesAreOfAKindAndOfItsLength() {
+        func isWhole(kind: UInt8, count: Int) -> Bool {
+            let part =
+                [0, 0, 0, 0, 1, 0, kind, UInt8(count), 0] + [UInt8](repeating: 7, count: count)
+            return part.withUnsafeBytes { IdentityPart.isWhole($0) { _ in true } }
+        }
+        #expect(isWhole(kind: 1, count: 16) && isWhole(kind: 2, count: 15))
+        #expect(!isWhole(kind: 1, count: 15) && !isWhole(kind: 9, count: 16))
+    }
+
+    /// What an image of attributes may take follows from the longest name of a source.
+    @Test func sourcesAreAsShortAsAnImageCounts() {
+        func isWhole(_ count: Int) -> Bool {
+            var source = ByteBuffer()
+            [UInt8](repeating: 0x78, count: count).withUnsafeBytes { source.appendPrefixed($0) }
+            var part = ByteBuffer()
+            part.append(UInt16(1))
+            part.append(UInt16(0))
+            part.append(UInt32(source.count))
+            for _ in 0 ..< 3 { part.append(UInt64(1)) }
+            // The first of the sources, and no platform.
+            part.append(UInt32(1 << 8))
+            part.append(source.bytes)
+            return AttributePart.isWhole(part.bytes)
+        }
+        #expect(isWhole(100) && isWhole(400))
+        #expect(!isWhole(401) && !isWhole(10_000))
+    }
+
+    @Test func ledgersHaveWholeEntriesAndNoMoreThanAreKept() {
+        func isWhole(fixed: Int = LedgerPart.fixedBytes, _ entries: [UInt8]) -> Bool {
+            ([UInt8](repeating: 0, count: fixed) + entries).withUnsafeBytes {
+                LedgerPart.isWhole($0)
+            }
+        }
+        #expect(
+            isWhole([]) && isWhole([2, 1, 1, 0]) && !isWhole([2, 1]) && !isWhole(fixed: 40, []))
+        #expect(isWhole([UInt8](repeating: 0, count: LedgerPart.entriesMax)))
+        #expect(!isWhole([UInt8](repeating: 0, count: LedgerPart.entriesMax + 1)))
+    }
+
+    @Test func whatAMergePushedOutIsAnIdentityBehindItsPlaces() {
+        func isWhole(_ bytes: [UInt8]) -> Bool {
+            bytes.withUnsafeBytes { LeftIdentity.isWhole($0) { _ in true } }
+        }
+        let nobody: [UInt8] = [0, 0, 0, 0, 0, 0]
+        #expect(isWhole([0, 0] + nobody) && isWhole([1, 0, 5, 0] + nobody))
+        #expect(
+            !isWhole([2, 0, 5, 0] + nobody) && !isWhole([0, 0]) && !isWhole([0, 0] + nobody + [1]))
+    }
+
+    @Test func nobodyIsNoPlace() throws {
+        let fixture = TrackFixture()
+        try fixture.identify("ann")
+        #expect(fixture.store.isPlace(try #require(fixture.ref(.person("ann"))).rawValue))
+        #expect(!fixture.store.isPlace(0) && !fixture.store.isPlace(.max))
+    }
+
     // MARK: Snapshots
 
     /// The blocks of a snapshot of a world whose merges have kept attributes.
@@ -90,6 +148,7 @@ import Testing
         let fixture = TrackFixture()
         try fixture.identify("ann", device: "d", set: [("a", 1)])
         try fixture.identify("bob", device: "e", set: [("a", 2)])
+        _ = try fixture.consent([(.email, "", .subscribed)], by: .user, after: 1_000, of: "bob")
         try fixture.merge(.person("bob"), into: .person("ann"))
         return try SnapshotTests.blocks(of: fixture.store)
     }
@@ -152,7 +211,20 @@ import Testing
             body.replaceSubrange(8 ..< 12, with: [0xFF, 0xFF, 0xFF, 0x7F])
             return true
         }
-        for change in [identity, attributes, merged] {
+        let ledger: (inout [UInt8]) -> Bool = { body in
+            let (start, header) = Self.parts(body)
+            guard header.ledgerBytes > 0 else { return false }
+            let before = header.identityBytes + header.attributesBytes + header.consentBytes
+            // The first entry is a byte longer than it is.
+            body[start + Int(before) + LedgerPart.fixedBytes] += 1
+            return true
+        }
+        // Into itself.
+        let ring: (inout [UInt8]) -> Bool = { body in
+            body.replaceSubrange(8 ..< 12, with: body[0 ..< 4])
+            return true
+        }
+        for change in [identity, attributes, merged, ledger, ring] {
             #expect(throws: SnapshotError.malformed(item: SnapshotItem.profile.rawValue)) {
                 try Self.loadChanged(.profile, change)
             }

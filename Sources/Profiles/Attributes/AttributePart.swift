@@ -76,6 +76,10 @@ struct AttributePart {
         }
         _ = reader.read(count: Int(sourcesBytes))
         guard !reader.overrun, let base = bytes.baseAddress else { return false }
+        for index in 0 ..< Int(stamps) {
+            let name = Self(base).stamp(index).sourceName
+            guard RawWriter.prefixedBytes(name.count) <= Self.sourceBytesMax else { return false }
+        }
         for _ in 0 ..< entries {
             // A start does this for every profile.
             if let entry = Self(base).shortEntryBytes(at: reader.offset, totalBytes: bytes.count),
@@ -197,9 +201,13 @@ struct AttributePart {
 
     /// The packed value of one attribute; `nil` if it has none or is a list.
     func value(_ name: Int, totalBytes: Int) -> UnsafeRawBufferPointer? {
-        var found: UnsafeRawBufferPointer?
-        self.forEachValue(totalBytes: totalBytes) { if $0 == name { found = $1 } }
-        return found
+        guard var reader = self.entry(name, totalBytes: totalBytes),
+            Kind(rawValue: reader.read()) == .value
+        else { return nil }
+        _ = reader.readVarint()
+        let start = reader.offset
+        _ = PackedValue.skip(&reader, depth: 1)
+        return UnsafeRawBufferPointer(start: self.base + start, count: reader.offset - start)
     }
 
     static func skipElements(_ reader: inout ByteReader, _ kind: Kind?) {

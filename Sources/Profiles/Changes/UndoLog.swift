@@ -130,7 +130,7 @@ extension Store {
                 EventBlock(self.slab.pointer(block)).move(to: holder)
             case .mergeEntered(let block): self.rollBack(entered: block)
             case .mergeRemoved(let block): self.rollBack(removed: block)
-            case .mergeChanged(let block, let entry): entry.write(to: self.slab.pointer(block))
+            case .mergeChanged(let block, let entry): self.merges.change(block) { $0 = entry }
             }
         }
         self.project.names.truncate(to: self.undo.pointee.nameCount)

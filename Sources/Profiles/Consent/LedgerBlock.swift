@@ -58,13 +58,15 @@ struct LedgerBlock {
 
     /// Writes the fixed block into one of `bytes` bytes.
     func write(to handle: Handle, in slab: Slab) {
-        var buffer = ByteBuffer(capacity: Self.bytes)
-        self.part(in: slab).writeFixed(into: &buffer)
-        buffer.append(self.entries)
-        for field in [self.capacityBytes, self.startBytes, self.liveBytes, self.count] {
-            buffer.append(UInt32(field))
-        }
-        slab.pointer(handle).copy(buffer.bytes)
+        var writer = RawWriter(slab.pointer(handle))
+        writer.write(self.foldedCount)
+        writer.write(self.foldedHash)
+        writer.write(self.head)
+        writer.write(self.entries)
+        writer.write(UInt32(self.capacityBytes))
+        writer.write(UInt32(self.startBytes))
+        writer.write(UInt32(self.liveBytes))
+        writer.write(UInt32(self.count))
     }
 
     /// Bytes of the ledger as snapshots, digests and copies have it.

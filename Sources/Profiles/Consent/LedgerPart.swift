@@ -35,6 +35,18 @@ struct LedgerPart {
         self.entries = reader.read(count: reader.remaining)
     }
 
+    /// Whether bytes are a ledger with no more entries than are kept.
+    static func isWhole(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        var reader = ByteReader(bytes)
+        _ = reader.read(count: Self.fixedBytes)
+        var count = 0
+        while reader.remaining > 0 {
+            _ = reader.readPrefixed()
+            count += 1
+        }
+        return reader.isAtCleanEnd && count <= Self.entriesMax
+    }
+
     /// `SHA-256(previous || E)`.
     static func hash(_ entry: UnsafeRawBufferPointer, after previous: SHA256Digest) -> SHA256Digest
     {

@@ -121,8 +121,11 @@ struct EventBlock {
         target.storeBytes(of: holder.rawValue, toByteOffset: before.count, as: UInt32.self)
         (target + before.count + SnapshotFormat.holderBytes).copyMemory(
             from: rest, byteCount: after.count)
-        return block
+        return EventBlock(target).hasContent ? block : nil
     }
+
+    /// Whether the block has a content, which begins with the number of a name.
+    var hasContent: Bool { self.parts.content.count >= MemoryLayout<UInt16>.size }
 
     /// The parts of variable length, borrowed.
     struct Parts {

@@ -123,9 +123,12 @@ struct IdentityPart {
         if aliases & Self.customPartFlag != 0, !isProfile(reader.read()) { return false }
         _ = reader.read(count: customIDBytes)
         for _ in 0 ..< Int(aliases) & Self.aliasCountMask {
-            _ = reader.read(UInt8.self)
-            _ = reader.read(count: Int(reader.read(UInt16.self)))
-            guard !reader.overrun else { return false }
+            let kind = IdentifierKind(rawValue: reader.read())
+            let count = Int(reader.read(UInt16.self))
+            _ = reader.read(count: count)
+            guard !reader.overrun, kind != nil,
+                kind != .profileID || count == ProfileID.binaryBytes
+            else { return false }
         }
         for _ in 0 ..< installations {
             _ = reader.read(count: 8 + 8 + 1)

@@ -1,3 +1,5 @@
+import Bytes
+
 // Comparing and copying of borrowed bytes; no C library in this module.
 
 extension UnsafeRawBufferPointer {
@@ -56,6 +58,15 @@ struct RawWriter {
         guard let source = bytes.baseAddress else { return }
         self.target.copyMemory(from: source, byteCount: bytes.count)
         self.target += bytes.count
+    }
+
+    /// Writes the 32 bytes of a digest.
+    @inline(__always)
+    mutating func write(_ digest: SHA256Digest) {
+        self.write(digest.words.0.bigEndian)
+        self.write(digest.words.1.bigEndian)
+        self.write(digest.words.2.bigEndian)
+        self.write(digest.words.3.bigEndian)
     }
 
     @inline(__always)

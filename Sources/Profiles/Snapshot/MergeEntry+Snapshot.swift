@@ -93,10 +93,12 @@ extension MergeEntry {
 }
 
 extension Store {
-    /// Whether a profile that a snapshot names is one of those that it has; 0 is nobody.
+    /// Whether a profile that a snapshot names is one of those that it has.
     func isPlace(_ profile: UInt32) -> Bool {
+        // 0 is nobody.
+        guard profile != 0 else { return false }
         let profile = ProfileRef(rawValue: profile)
-        return profile.rawValue == 0 || profile.slot < self.pool.count(profile.shard)
+        return profile.slot < self.pool.count(profile.shard)
     }
 
     /// Whether a merge of a snapshot is about profiles of its project, the one merged into the

@@ -38,6 +38,7 @@ package final class StoreLoader {
     private var triggers = TriggerLoader()
     /// The profile that has more events, and the number of the next one.
     private var unfinished: (profile: ProfileRef, next: Int)?
+    private var mergedAway: [ProfileRef] = []
 
     /// Bytes of all blocks.
     private let bytes: Int
@@ -76,6 +77,9 @@ package final class StoreLoader {
         }
         guard store.hasWholeVacantLists else {
             throw .malformed(item: SnapshotItem.state.rawValue)
+        }
+        guard self.chainsEnd(in: store) else {
+            throw .malformed(item: SnapshotItem.profile.rawValue)
         }
         self.merges.sort { $0.lsn < $1.lsn }
         for (_, block, project) in self.merges {
@@ -290,15 +294,18 @@ package final class StoreLoader {
         guard header.isVacant || store.projects.find(header.project) != nil else { return false }
         let identity = reader.read(count: Int(header.identityBytes))
         let attributes = reader.read(count: Int(header.attributesBytes))
+        let consent = reader.read(count: Int(header.consentBytes))
+        let ledger = reader.read(count: Int(header.ledgerBytes))
         // Everyone who reads them relies on what they say of themselves.
-        guard store.isPlace(header.mergedInto),
+        guard header.mergedInto == 0 || store.isPlace(header.mergedInto),
             identity.isEmpty || IdentityPart.isWhole(identity, store.isPlace),
-            attributes.isEmpty || AttributePart.isWhole(attributes)
+            attributes.isEmpty || AttributePart.isWhole(attributes),
+            ledger.isEmpty || LedgerPart.isWhole(ledger)
         else { return false }
         header.identity = store.slab.allocate(copying: identity)
         header.attributes = store.slab.allocate(copying: attributes)
-        header.consent = store.slab.allocate(copying: reader.read(count: Int(header.consentBytes)))
-        header.ledger = store.slab.allocateLedger(reader.read(count: Int(header.ledgerBytes)))
+        header.consent = store.slab.allocate(copying: consent)
+        header.ledger = store.slab.allocateLedger(ledger)
         header.counters = store.slab.allocate(
             copying: reader.read(
                 count: Int(header.counterCount) * MemoryLayout<CounterEntry>.stride))
@@ -307,9 +314,30 @@ package final class StoreLoader {
             return false
         }
         store.pool.header(profile).initialize(to: header)
+        if header.mergedInto != 0 { self.mergedAway.append(profile) }
         self.gatherIdentifiers(of: profile, header, store)
         store.countLoaded(header)
         self.found.profiles += 1
+        return true
+    }
+
+    /// Whether each merged-away profile leads to one that is not: whoever follows it relies on it.
+    ///
+    /// - Complexity: O(merged-away profiles): whatever was found to end is not followed again.
+    private func chainsEnd(in store: Store) -> Bool {
+        var ended: Set<UInt32> = []
+        for profile in self.mergedAway {
+            var chain: [ProfileRef] = []
+            var next = profile
+            while !ended.contains(next.rawValue) {
+                guard chain.count <= self.mergedAway.count else { return false }
+                chain.append(next)
+                let mergedInto = store.pool.header(next).pointee.mergedInto
+                guard mergedInto != 0 else { break }
+                next = ProfileRef(rawValue: mergedInto)
+            }
+            for profile in chain { ended.insert(profile.rawValue) }
+        }
         return true
     }
 

@@ -58,7 +58,7 @@ struct TriggerLoader {
         writer.write(profile)
         writer.write(after)
         let event = Firing(store.slab.pointer(block)).event
-        guard event.lsn > trigger.createdLSN, event.lsn <= appliedLSN,
+        guard event.hasContent, event.lsn > trigger.createdLSN, event.lsn <= appliedLSN,
             SnapshotFormat.times.contains(event.receivedAt)
         else { return false }
         self.firings.append((trigger, event.lsn, block))
@@ -147,16 +147,11 @@ struct TriggerLoader {
     private static func survivor(_ profile: ProfileRef, of trigger: Trigger, _ store: Store)
         -> ProfileRef?
     {
-        guard profile.slot < store.pool.count(profile.shard) else { return nil }
-        var next = profile
-        // A chain of merges that comes back to where it was is damaged, and ends here.
-        for _ in 0 ... store.pool.count(profile.shard) + ProfilePool.chunkSlots {
-            let header = store.pool.header(next).pointee
-            guard header.project == trigger.project else { return nil }
-            guard header.mergedInto != 0 else { return header.isLive ? next : nil }
-            next = ProfileRef(rawValue: header.mergedInto)
-            guard next.slot < store.pool.count(next.shard) else { return nil }
-        }
-        return nil
+        guard store.isPlace(profile.rawValue),
+            store.pool.header(profile).pointee.project == trigger.project
+        else { return nil }
+        let survivor = store.identities.survivor(of: profile)
+        let header = store.pool.header(survivor).pointee
+        return header.project == trigger.project && header.isLive ? survivor : nil
     }
 }
