@@ -312,6 +312,8 @@
             _ target: UnsafeMutableRawBufferPointer, _ bio: OpaquePointer?
         ) -> Int32 {
             openssl_no_retry(bio)
+            // A call of OpenSSL goes on from one KeyUpdate to the next: only here it can be ended.
+            guard self.laterHandshakeRecords <= Self.laterHandshakeRecordsMax else { return -1 }
             guard !self.isDrained else {
                 openssl_retry_read(bio)
                 return -1

@@ -116,6 +116,32 @@ def test_S1_nothing_is_resumed_compressed_or_renegotiated(served):
     assert b"RENEGOTIATING" in rest and b"no renegotiation" in rest, rest
 
 
+def test_S1_handshake_records_behind_the_handshake_are_bounded(served):
+    process = subprocess.Popen(
+        ["openssl", "s_client", "-connect", served.listen, "-alpn", "h2", "-tls1_3"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    for line in process.stdout:
+        if b"Verify return code" in line:
+            break
+    try:
+        # A line with a k makes s_client send a KeyUpdate.
+        for number in range(60):
+            process.stdin.write(b"k\n")
+            process.stdin.flush()
+            time.sleep(0.05)
+            if process.poll() is not None:
+                break
+        assert 16 <= number < 40 and process.poll() is not None
+    except BrokenPipeError:
+        assert number >= 16
+    finally:
+        process.kill()
+        process.communicate()
+
+
 def test_S1_the_name_is_checked_by_clients_and_a_wrong_one_gets_no_other_certificate(served):
     code, output = handshake(served.listen, "-servername", "other.example")
     assert is_made(output) and "subject=CN = server" in output
