@@ -45,7 +45,8 @@ extension Connection {
         switch stream.machine.outputTaken(tookBytes: count > 0) {
         case .proceed: return count
         case .suspend: return Int(NGHTTP2_ERR_DEFERRED.rawValue)
-        case .end(.ok) where count > 0 && stream.trace == nil:
+        case .end(.ok)
+        where count > 0 && stream.trace?.isReturned != true && !self.owesTableSize:
             // For nghttp2 this frame ends the stream; for the peer the trailers that `sendData`
             // writes behind it.
             flags.pointee |= NGHTTP2_DATA_FLAG_EOF.rawValue
@@ -107,6 +108,9 @@ extension Connection {
             default: self.machine.streamReset(nowNanoseconds: self.loop.nowNanoseconds)
             }
         case NGHTTP2_HEADERS.rawValue, NGHTTP2_DATA.rawValue:
+            if frame.pointee.hd.type == UInt8(NGHTTP2_HEADERS.rawValue) {
+                self.owesTableSize = false
+            }
             self.machine.responseSent()
             self.closeUnendedRequest(frame)
         default: break

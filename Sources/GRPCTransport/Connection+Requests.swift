@@ -31,9 +31,22 @@ extension Connection {
             self.machine.streamReset(nowNanoseconds: self.loop.nowNanoseconds)
         case NGHTTP2_PING.rawValue: self.pingReceived(frame)
         case NGHTTP2_WINDOW_UPDATE.rawValue, NGHTTP2_SETTINGS.rawValue:
+            if frame.pointee.hd.type == UInt8(NGHTTP2_SETTINGS.rawValue) {
+                self.settingsReceived(frame.pointee.settings)
+            }
             // A window may be open that kept a stream from sending.
             self.loop.hasDrained = true
         default: break
+        }
+    }
+
+    // SAFETY: nghttp2 gives as many entries as it says, for this call.
+    private func settingsReceived(_ settings: nghttp2_settings) {
+        for index in 0 ..< settings.niv {
+            let id = settings.iv[index].settings_id
+            if id == Int32(NGHTTP2_SETTINGS_HEADER_TABLE_SIZE.rawValue) {
+                self.owesTableSize = true
+            }
         }
     }
 

@@ -14,7 +14,9 @@ extension Connection {
             trace: parent?.trace
                 ?? TraceID(high: self.loop.nextTraceID(), low: self.loop.nextTraceID()),
             span: self.loop.nextTraceID(), parentSpan: parent?.span ?? 0, isSampled: isSampled,
-            state: self.head.trace.validState, isReturned: self.head.trace.isAsked)
+            // Whoever sees neither spans nor trailers has no use for it.
+            state: isSampled || self.head.trace.isAsked ? self.head.trace.validState : "",
+            isReturned: self.head.trace.isAsked)
     }
 
     /// Tells the handler of a call that has its status.

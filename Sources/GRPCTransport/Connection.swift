@@ -26,6 +26,9 @@ final class Connection {
     private(set) var streams: [Unmanaged<RPCStream>] = []
     /// Bytes of responses waiting in the streams of this connection.
     var pendingResponseBytes = 0
+    /// The peer has changed the size of its table of header fields: the next header block begins
+    /// with it (RFC 7541, section 4.2), which nghttp2 alone can write.
+    var owesTableSize = false
     /// Headroom that the responses to the calls under way have reserved, in bytes.
     var reservedResponseBytes = 0
     /// It is in the loop's list of connections with output.

@@ -53,7 +53,12 @@ extension RPCLoop {
             if self.turns.isServed(slot: Self.slot(of: readiness)) { continue }
             self.handle(readiness)
             if self.readClock() >= end {
-                return self.bufferedInput.append(contentsOf: tags[(index + 1)...])
+                // First in the next tick; what had its turn in this one is listed already if it
+                // has more, so that the list has each connection once.
+                let passedOver = tags[(index + 1)...].filter {
+                    !self.turns.isServed(slot: Int($0 & 0xFFFF_FFFF))
+                }
+                return self.bufferedInput.insert(contentsOf: passedOver, at: 0)
             }
         }
     }

@@ -28,6 +28,31 @@ import Testing
         #expect(harness.next != .now)
     }
 
+    /// Each turn takes longer than a tick has for them, so that all but one are passed over.
+    @Test func connectionsThatArePassedOverAreListedOnce() throws {
+        let harness = try self.harness()
+        harness.handler.onMessage = { _ in harness.clock.advance(nanoseconds: 5_000_000) }
+        let clients = (0 ..< 4).map { _ in harness.connectSilently() }
+        for client in clients { client.send([0] + Frames.preface) }
+        let perStream = 30
+        var most = 0
+        for step in 0 ..< 400 where harness.handler.messages.count < 4 * 20 * perStream {
+            if step < 20 {
+                // The poller reports them, too, while they still hold what came before.
+                let stream = UInt32(2 * step + 1)
+                let message = Frames.data(
+                    stream, Frames.message([UInt8](repeating: 7, count: 1_000)))
+                let messages = [[UInt8]](repeating: message, count: perStream).flatMap { $0 }
+                for client in clients { client.send(Frames.open(stream, "/t.T/Client") + messages) }
+            }
+            harness.step()
+            most = max(most, harness.loop.bufferedInput.count)
+            #expect(Set(harness.loop.bufferedInput).count == harness.loop.bufferedInput.count)
+        }
+        #expect(most == clients.count)
+        #expect(harness.handler.messages.count == 4 * 20 * perStream)
+    }
+
     @Test func outputWaitsForTheHandshakeAndLeavesBehindIt() throws {
         let harness = try self.harness()
         let client = harness.connectSilently()

@@ -56,6 +56,32 @@ import Testing
         #expect(harness.loop.pendingResponseBytes == 0 && harness.handler.events.isEmpty)
     }
 
+    /// The first block behind a new size of the peer's table begins with that size (RFC 7541,
+    /// section 4.2), also if it is that of the trailers.
+    @Test func trailersBehindANewTableSizeSayIt() throws {
+        let harness = try self.calling("/t.T/Server")
+        let token = try #require(harness.handler.token)
+        #expect([1].withUnsafeBytes { harness.loop.send($0, to: token) } == .sent)
+        harness.step()
+        // HEADER_TABLE_SIZE 0.
+        harness.send(Frames.frame(4, 0, 0, [0, 1, 0, 0, 0, 0]))
+        harness.step()
+        #expect([2].withUnsafeBytes { harness.loop.send($0, to: token) } == .sent)
+        harness.loop.finish(token, with: RPCStatus(.ok, ""))
+        harness.step()
+        harness.step()
+        let trailers = try #require(harness.frames.last { $0.kind == Frames.headers })
+        #expect(self.endsWithTrailers(1, harness) && trailers.payload.first == 0x20)
+        // Said once: the next ones are ours again.
+        self.call(3, "/t.T/Server", on: harness)
+        let next = try #require(harness.handler.token)
+        #expect([1].withUnsafeBytes { harness.loop.send($0, to: next) } == .sent)
+        harness.loop.finish(next, with: RPCStatus(.ok, ""))
+        harness.step()
+        harness.step()
+        #expect(harness.frames.last { $0.kind == Frames.headers }?.payload.first == 0)
+    }
+
     /// The HEADERS frame behind the last DATA frame is ours, not nghttp2's: nothing but the stream
     /// differs, whatever was compressed before on the connection.
     @Test func theTrailersOfOKAreALiteralThatEntersNoTable() throws {

@@ -97,7 +97,8 @@ import Testing
         var limits = TransportLimits()
         limits.connectionWindowBytes = 128 << 10
         let harness = try LoopHarness(limits: limits)
-        let body = Frames.message([UInt8](repeating: 1, count: 10_000))
+        // The last frame takes it beyond half of a stream's window, where nghttp2 would open it.
+        let body = Frames.message([UInt8](repeating: 1, count: 40_000))
         let streams = (0 ..< 40).map { UInt32(2 * $0 + 1) }
         try harness.run(
             streams.map { stream in

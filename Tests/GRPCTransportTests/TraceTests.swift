@@ -83,6 +83,8 @@ import Testing
     private struct Outcome {
         var ended: [EndedCall]
         var trailers: [String: String]
+        /// The same, compressed.
+        var block: [UInt8]
     }
 
     private func call(
@@ -102,11 +104,12 @@ import Testing
             { $0.send(Frames.data(1, Frames.message([1, 2]), end: true)) },
         ])
         let decoder = HeaderDecoder()
-        var trailers: [String: String] = [:]
+        var outcome = Outcome(ended: harness.handler.ends, trailers: [:], block: [])
         for frame in harness.frames where frame.kind == Frames.headers {
-            trailers = decoder.fields(of: frame.payload)
+            outcome.trailers = decoder.fields(of: frame.payload)
+            outcome.block = Array(frame.payload)
         }
-        return Outcome(ended: harness.handler.ends, trailers: trailers)
+        return outcome
     }
 
     @Test(arguments: [false, true])
@@ -126,10 +129,11 @@ import Testing
 
     @Test func whoeverDoesNotAskIsToldNothing() throws {
         for question in ["0", "true", ""] {
-            let trailers = try self.call(
-                [("traceparent", Self.parent), ("x-profiles-trace", question)]
-            ).trailers
-            #expect(trailers == ["grpc-status": "0"])
+            let outcome = try self.call(
+                [("traceparent", Self.parent), ("x-profiles-trace", question)])
+            #expect(outcome.trailers == ["grpc-status": "0"])
+            // The same bytes as without a trace: a literal field that enters no table.
+            #expect(outcome.block == [0, 11] + Array("grpc-status".utf8) + [1, UInt8(ascii: "0")])
         }
     }
 

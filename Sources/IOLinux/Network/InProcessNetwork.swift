@@ -78,9 +78,10 @@ private final class InProcessInbox: Sendable {
 
     func take() -> Int32? {
         self.state.withLock { state in
-            guard state.waiting.isEmpty else { return state.waiting.removeFirst() }
-            if state.event >= 0 { linux_eventfd_clear(state.event) }
-            return nil
+            guard !state.waiting.isEmpty else { return nil }
+            let descriptor = state.waiting.removeFirst()
+            if state.waiting.isEmpty { linux_eventfd_clear(state.event) }
+            return descriptor
         }
     }
 
