@@ -3,6 +3,16 @@
 # Ends with one line that adds the counts of all parts up; fails when a part fails or its count is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+
+# Builds take 4 GiB, data directories of one test at most 2: without them failures would blame the service.
+needed_gib=8
+free_gib=$(( $(df --output=avail -k . "${TMPDIR:-/tmp}" | tail -n +2 | sort -n | head -1) >> 20 ))
+if [ "$free_gib" -lt "$needed_gib" ]; then
+    echo "tests need $needed_gib GiB of free space here and in ${TMPDIR:-/tmp}; there are $free_gib" >&2
+    echo "0 passed, 1 failed"
+    exit 1
+fi
+
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
 

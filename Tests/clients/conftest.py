@@ -4,6 +4,7 @@ PROFILED names the binary (default: the release build). Every server here is a p
 127.0.0.1 with a data directory of its own, and is ended by its pid.
 """
 
+import atexit
 import json
 import os
 import pathlib
@@ -26,6 +27,7 @@ BINARY = pathlib.Path(os.environ.get("PROFILED", ROOT / ".build/release/profiled
 def _generate_stubs() -> str:
     """Compiles Protos/ with grpcio-tools into a folder that exists for the duration of the run."""
     folder = tempfile.mkdtemp(prefix="profiles-stubs-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     protos = [str(path.relative_to(ROOT / "Protos")) for path in sorted((ROOT / "Protos/profiles").rglob("*.proto"))]
     subprocess.run(
         [

@@ -175,15 +175,16 @@ def comparisons(world):
 
 
 def main():
-    world = World(pathlib.Path(tempfile.mkdtemp(prefix="isolation-timing-")))
     gc.disable()
     failed = False
     print(f"{PAIRS:,} pairs each; P: the probability that the existing one takes longer (Mann-Whitney)")
-    for comparison in comparisons(world):
-        comparison.run(world.server.listen, PAIRS)
-        print(comparison.line(), flush=True)
-        failed |= comparison.differs() != comparison.is_control
-    world.stop()
+    with tempfile.TemporaryDirectory(prefix="isolation-timing-") as folder:
+        world = World(pathlib.Path(folder))
+        for comparison in comparisons(world):
+            comparison.run(world.server.listen, PAIRS)
+            print(comparison.line(), flush=True)
+            failed |= comparison.differs() != comparison.is_control
+        world.stop()
     return int(failed)
 
 
