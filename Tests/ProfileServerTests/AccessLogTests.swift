@@ -110,4 +110,26 @@ import Testing
         #expect(text.split(separator: "\n").count == 2_000 && log.dropped == 0)
         #expect(try String(contentsOf: older, encoding: .utf8).split(separator: "\n").count == 1)
     }
+
+    // MARK: Standard error
+
+    /// A line of 200 bytes for each call, and nobody who takes them away.
+    @Test func linesThatStandardErrorDoesNotTakeCountAsTheAccessLogsOwn() throws {
+        let lines = LogQueue(waker: NoWaker())
+        let log = try AccessLog(
+            path: Configuration.standardErrorName, clock: FakeClock(),
+            log: Log(level: .error, clock: FakeClock(), sink: { _ in }),
+            standardError: lines, names: ProjectNames())
+        for _ in 0 ..< 2_000 { log.record(Self.record()) }
+        let thread = LinuxThreadStarter().start(name: "access-lines") { log.run() }
+        #expect(log.finish(withinNanoseconds: 60_000_000_000))
+        thread.join()
+        guard case .lines(let taken) = lines.take(isFlowing: true) else {
+            Issue.record("no line was taken")
+            return
+        }
+        #expect(taken.reduce(0) { $0 + $1.count } <= LogQueue.bytesMax / 2)
+        #expect(log.dropped == UInt64(2_000 - taken.count) && lines.dropped == 0)
+        #expect(lines.take(isFlowing: true) == .wait)
+    }
 }

@@ -44,25 +44,27 @@ package final class LogQueue: Sendable {
 
     /// Adds a copy of a line, or drops it if there is no space. Never blocks.
     ///
+    /// - Parameter bytesMax: As for `offer`.
+    package func append(_ line: UnsafeRawBufferPointer, bytesMax: Int = LogQueue.bytesMax) {
+        guard !self.offer(line, bytesMax: bytesMax) else { return }
+        self.state.withLock { $0.droppedUnreported += 1 }
+        self.droppedCell.add(1, ordering: .relaxed)
+    }
+
+    /// Adds a copy of a line of somebody else, who counts what is not taken. Never blocks.
+    ///
     /// - Parameter bytesMax: Most bytes that wait with this line among them: less than the whole
     ///   for lines that must not displace others.
-    package func append(
-        _ line: UnsafeRawBufferPointer, bytesMax: Int = LogQueue.bytesMax
-    ) {
+    /// - Returns: Whether there was space.
+    package func offer(_ line: UnsafeRawBufferPointer, bytesMax: Int) -> Bool {
         let isAdded = self.state.withLock { state -> Bool in
-            guard state.bytes + line.count <= bytesMax else {
-                state.droppedUnreported += 1
-                return false
-            }
+            guard state.bytes + line.count <= bytesMax else { return false }
             state.bytes += line.count
             state.lines.append(Array(line))
             return true
         }
-        guard isAdded else {
-            self.droppedCell.add(1, ordering: .relaxed)
-            return
-        }
-        self.waker.wake()
+        if isAdded { self.waker.wake() }
+        return isAdded
     }
 
     /// What the writer does next.

@@ -89,12 +89,10 @@ final class AccessLog: CallSink {
     }
 
     private func write(_ line: UnsafeRawBufferPointer) {
-        guard let file = self.file else {
-            return self.standardError.append(line, bytesMax: Self.standardErrorBytesMax)
-        }
-        if !file.append(line, isFinishing: { self.end.isFinishing }) {
-            self.lostCell.add(1, ordering: .relaxed)
-        }
+        let isWritten =
+            self.file?.append(line, isFinishing: { self.end.isFinishing })
+            ?? self.standardError.offer(line, bytesMax: Self.standardErrorBytesMax)
+        if !isWritten { self.lostCell.add(1, ordering: .relaxed) }
     }
 
     /// Waits until every line is written, but not longer than `nanoseconds`. Called once, when no
