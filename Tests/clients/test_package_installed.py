@@ -179,14 +179,24 @@ def test_installed_upgraded_removed_and_purged(debian, packages):
     assert (root / "var/lib/profiles/data").is_dir() and (root / "var/log/profiles/audit.jsonl").exists()
     assert not (root / "etc/systemd/system/multi-user.target.wants/profiled.service").exists()
 
-    # Installed over that data with a new key, and purged with the choice to delete it.
+    # Installed over that data with a new key, and purged with the choice to delete it: data that were moved behind a
+    # link, and logs on a file system of their own, too.
     debian.install(packages[1])
     assert (root / OPERATORS).read_text() != key
     service = Service(debian)
     assert json.loads(service.tool("--json", "get", "anna", *with_key).stdout)["profile"] == person
     service.stop()
     debian.choose("true")
-    debian.run("apt-get", "purge", "-y", "profiles")
-    assert not (root / "var/lib/profiles").exists() and not (root / "var/log/profiles").exists()
+    (root / "srv/people").mkdir()
+    (root / "var/lib/profiles/data").rename(root / "srv/people/data")
+    debian.run("ln", "-s", "/srv/people/data", "/var/lib/profiles/data")
+    subprocess.run(["mount", "-t", "tmpfs", "none", root / "var/log/profiles"], check=True)
+    try:
+        (root / "var/log/profiles/audit.jsonl").touch()
+        debian.run("apt-get", "purge", "-y", "profiles")
+        assert list((root / "var/log/profiles").iterdir()) == []
+    finally:
+        subprocess.run(["umount", root / "var/log/profiles"], check=True)
+    assert not os.path.lexists(root / "var/lib/profiles") and list((root / "srv/people/data").iterdir()) == []
     users = (root / "etc/passwd").read_text().splitlines()
     assert sum(line.startswith("profiles:") for line in users) == 1
