@@ -19,8 +19,8 @@ struct ProcessFlag: Sendable {
             usage: "--check-config",
             lines: [
                 "Check flags, environment and file, print the effective configuration, and exit",
-                "with 0 or 2. Of what they name only the operators' key file is read: no",
-                "directory, no lock, no port, no audit log is opened.",
+                "with 0 or 2. Of what they name the operators' key file, the files of TLS and the",
+                "table of certificates are read; no directory, lock, port or log is opened.",
             ]),
         ProcessFlag(
             usage: "--print-config",

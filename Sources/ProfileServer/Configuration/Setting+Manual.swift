@@ -35,7 +35,13 @@ extension Setting {
             "SIGTERM, SIGINT",
             ["Open calls end within --drain-seconds, then the process; a second one ends at once."])
         page.item(
-            "SIGHUP", ["The operators' keys are read again, and the audit log is opened again."])
+            "SIGHUP",
+            [
+                """
+                The operators' keys, the files of TLS and the table of certificates are read \
+                again, and the audit log and the access log are opened again.
+                """
+            ])
         page.section("ENVIRONMENT")
         page.item(
             OperatorKeyFile.variable,
