@@ -176,14 +176,14 @@ import Testing
 
     @Test func detailsAreReadWhereTheListenerAsks() {
         let step = Self.request(
-            "POST /api/a?x=1&y=2#z HTTP/1.1\r\nHost: localhost:1\r\nCookie: a=1\r\nCookie: b=2\r\n"
+            "POST /api/a?x=1&y=2 HTTP/1.1\r\nHost: localhost:1\r\nCookie: a=1\r\nCookie: b=2\r\n"
                 + "Authorization: Bearer k\r\nOrigin: http://localhost:1\r\n"
                 + "Sec-Fetch-Site: same-origin\r\n\r\n")
         guard case .request(let request) = step, let details = request.details else {
             Issue.record("no request with details: \(step)")
             return
         }
-        #expect(request.path == "/api/a" && details.isPost && details.query == "x=1&y=2")
+        #expect(request.path == "/api/a" && request.method == .post && request.query == "x=1&y=2")
         #expect(details.host == "localhost:1" && details.cookie == "a=1; b=2")
         #expect(details.authorization == "Bearer k" && details.origin == "http://localhost:1")
         #expect(details.fetchSite == "same-origin")

@@ -90,6 +90,32 @@ def test_changes_continue_where_the_last_response_ended(page):
     assert seen == ["a0", "b0", "a1", "b1", "a2", "b2"]
 
 
+def large_event(**fields):
+    """An event whose texts have 1.8 MB in all."""
+    one = event(**fields)
+    for number in range(20):
+        for _ in range(25):
+            item = one.attributes[f"list_{number}"].objects.items.add()
+            for field in range(3):
+                item.fields[f"text_{field}"].string = "\U0001f600" * 300
+    return one
+
+
+def test_changes_with_large_events_come_in_several_responses(page):
+    who = custom()
+    made = page.stub.Track(track(who))
+    for number in range(6):
+        page.stub.Track(track(who, large_event(event_id=f"large-{number}")))
+    position, seen, responses = {"from": made.lsn + 1, "skip": 0}, [], 0
+    while len(seen) < 6:
+        read = page.api("changes", profile_id=made.profile_id, **position)
+        position = {name: read[name] for name in ["from", "skip"]}
+        seen += [one["change"]["event"]["event_id"] for one in read["changes"]]
+        responses += 1
+    assert seen == [f"large-{number}" for number in range(6)]
+    assert responses > 2
+
+
 def test_changes_skip_what_is_known_of_an_lsn(page):
     made = page.stub.Track(track(custom(), event(event_id="a")))
     page.stub.Track(track(types_pb2.Identifier(profile_id=made.profile_id), event(event_id="b")))

@@ -264,15 +264,17 @@ final class AdminConnection {
         return true
     }
 
-    /// Reads while the response is made elsewhere, so that the end of a client shows.
+    /// Reads while the response is made elsewhere, so that the end of a client shows. Ends the
+    /// connection when there is no space left to read into: its end would be hidden behind the
+    /// bytes, and its reset be reported in every turn.
     private func watch(_ context: Context) -> IOInterest? {
-        guard self.parser.freeBytes > 0 else { return [] }
+        guard self.parser.freeBytes > 0 else { return nil }
         let capacity = min(self.parser.freeBytes, context.scratch.count)
         let target = UnsafeMutableRawBufferPointer(rebasing: context.scratch[..<capacity])
         switch self.socket.read(into: target) {
         case .bytes(let count):
             self.parser.receive(UnsafeRawBufferPointer(rebasing: target[..<count]))
-            return self.parser.freeBytes > 0 ? .read : []
+            return self.parser.freeBytes > 0 ? .read : nil
         case .wouldBlock: return .read
         case .closed: return nil
         }

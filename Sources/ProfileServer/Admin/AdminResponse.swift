@@ -12,6 +12,8 @@ package enum AdminResponse {
     private struct Content {
         var status: HTTPStatus
         var type: StaticString = "text/plain; charset=utf-8"
+        /// As in `HTTPResponseHead`.
+        var fields = ""
         var body: String
     }
 
@@ -48,8 +50,10 @@ package enum AdminResponse {
             return Content(
                 status: .notFound, body: "not found; pages: \(paths.joined(separator: " "))\n")
         }
-        guard request.method != .other else {
-            return Content(status: .methodNotAllowed, body: "only GET and HEAD\n")
+        guard request.method == .get || request.method == .head else {
+            return Content(
+                status: .methodNotAllowed, fields: "\r\nAllow: GET, HEAD",
+                body: "only GET and HEAD\n")
         }
         switch request.path {
         case "/livez": return Self.content(of: pages.livez())
@@ -79,7 +83,7 @@ package enum AdminResponse {
     ) {
         HTTPResponseHead(
             status: content.status, type: content.type.description,
-            bodyBytes: content.body.utf8.count, keepsAlive: keepsAlive
+            bodyBytes: content.body.utf8.count, keepsAlive: keepsAlive, fields: content.fields
         ).append(wallMicroseconds: wallMicroseconds, to: &output)
         if hasBody { output.append(text: content.body) }
     }

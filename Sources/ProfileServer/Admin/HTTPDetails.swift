@@ -1,8 +1,5 @@
-/// What a listener for browsers reads of a request beyond its path.
+/// What a listener for browsers reads of a request beyond its first line.
 package struct HTTPDetails: Equatable, Sendable {
-    package var isPost = false
-    /// What follows the `?`, not decoded; empty if nothing does.
-    package var query = ""
     package var host = ""
     package var cookie = ""
     package var authorization = ""
@@ -11,14 +8,6 @@ package struct HTTPDetails: Equatable, Sendable {
     package var fetchSite: String?
 
     package init() {}
-
-    /// - Parameter requestLine: A valid one.
-    init(requestLine: [UInt8]) {
-        let parts = requestLine.split(separator: UInt8(ascii: " "))
-        self.isPost = parts.first?.elementsEqual("POST".utf8) == true
-        guard parts.count > 1, let mark = parts[1].firstIndex(of: UInt8(ascii: "?")) else { return }
-        self.query = String(decoding: parts[1][(mark + 1)...].prefix { $0 != 0x23 }, as: UTF8.self)
-    }
 
     /// Stores a header field.
     ///

@@ -28,7 +28,7 @@ enum HTTPHead {
             // slices check their indices.
             var (request, isVersion10) = try Self.requestLine(bytes[lines[0]])
             var fields = Fields()
-            if readsDetails { fields.details = HTTPDetails(requestLine: Array(bytes[lines[0]])) }
+            if readsDetails { fields.details = HTTPDetails() }
             for line in lines.dropFirst() { try Self.field(bytes[line], into: &fields) }
             try Self.check(fields, isVersion10: isVersion10)
             request.details = fields.details
@@ -100,6 +100,7 @@ enum HTTPHead {
             switch true {
             case parts[0].elementsEqual("GET".utf8): .get
             case parts[0].elementsEqual("HEAD".utf8): .head
+            case parts[0].elementsEqual("POST".utf8): .post
             default: .other
             }
         return (
@@ -120,13 +121,14 @@ enum HTTPHead {
         return bytes[7] - UInt8(ascii: "0")
     }
 
-    /// The parts of `/path?query` or `http://host/path?query`; `*` stays `*`.
+    /// The parts of `/path?query` or `http://host/path?query`; `*` stays `*`. No fragment:
+    /// clients keep it to themselves (RFC 9112, 3.2).
     private static func target(_ target: Slice<UnsafeBufferPointer<UInt8>>) throws(Rejection)
         -> (path: String, query: String)
     {
-        guard !target.isEmpty, target.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else {
-            throw Self.malformed
-        }
+        guard !target.isEmpty,
+            target.allSatisfy({ $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "#") })
+        else { throw Self.malformed }
         var path = Substring(decoding: target, as: UTF8.self)
         if path.lowercased().hasPrefix("http://") {
             // RFC 9112, 3.2.2: servers must accept the absolute form, although clients send it to

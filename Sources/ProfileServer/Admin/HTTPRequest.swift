@@ -3,6 +3,8 @@ package struct HTTPRequest: Equatable, Sendable {
     package enum Method: Equatable, Sendable {
         case get
         case head
+        /// Without a body, as every request.
+        case post
         case other
     }
 

@@ -20,7 +20,6 @@ struct HTTPResponseHead {
         output.append(text: self.type)
         output.append("\r\nContent-Length: ")
         output.append(text: self.bodyBytes.description)
-        if self.status == .methodNotAllowed { output.append("\r\nAllow: GET, HEAD") }
         // A probe result from a cache would prove nothing, and a person's data is in none.
         output.append("\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff")
         output.append(text: self.fields)

@@ -49,7 +49,7 @@ final class LoopPages: Sendable {
         text.append("],\"next\":")
         if let next { JSONText.append(next, to: &text) } else { text.append("null") }
         let missing = loops.filter { listings[$0] == nil }.map(String.init)
-        Self.append(",\"loops_missing\":[\(missing.joined(separator: ","))]}", to: &text)
+        text.append(text: ",\"loops_missing\":[\(missing.joined(separator: ","))]}")
         return String(decoding: text.bytes, as: UTF8.self)
     }
 
@@ -95,15 +95,15 @@ final class LoopPages: Sendable {
         }
 
         func append(to text: inout ByteBuffer) {
-            LoopPages.append("{\"loop\":\(self.loop),\"slot\":\(self.slot)", to: &text)
+            text.append(text: "{\"loop\":\(self.loop),\"slot\":\(self.slot)")
             for (name, member) in self.members {
                 text.append(",\"")
                 text.append(name)
                 text.append("\":")
                 switch member {
-                case .number(let number): LoopPages.append(String(number), to: &text)
+                case .number(let number): text.append(text: String(number))
                 case .seconds(let nanoseconds):
-                    LoopPages.append(String(Double(nanoseconds / 1_000_000) / 1_000), to: &text)
+                    text.append(text: String(Double(nanoseconds / 1_000_000) / 1_000))
                 case .text(let value): JSONText.append(value, bytesMax: 128, to: &text)
                 case .flag(let flag): text.append(flag ? "true" : "false")
                 case .null: text.append("null")
@@ -152,9 +152,5 @@ final class LoopPages: Sendable {
                 ("ended", .flag(stream.hasEnded)),
                 ("trace", stream.trace.map { .text($0.description) } ?? .null),
             ])
-    }
-
-    private static func append(_ text: String, to output: inout ByteBuffer) {
-        for byte in text.utf8 { output.append(byte) }
     }
 }

@@ -9,8 +9,10 @@ struct ConsoleFailure: Error, Equatable {
 /// Makes the responses of the profile page. Data are JSON only, whose writer escapes every text,
 /// and a browser that is told not to guess takes them for nothing else.
 enum ConsoleContent {
-    /// Largest response, in bytes: a page of the largest events is below it.
-    static let bytesMax = 4 << 20
+    /// Largest response, in bytes: events of 1 MiB and one more, as large as a message may be, of
+    /// 4 MiB, are below it. Few of their characters can be ones that JSON escapes: a text of an
+    /// event has one line of 300.
+    static let bytesMax = 8 << 20
 
     /// Nothing but this listener's own files; no script or style in a page, no frames, no forms
     /// that are sent anywhere, and no text that becomes markup.

@@ -9,6 +9,9 @@ extension ConsoleQueries {
     private static let stepMilliseconds: Int64 = 250
     /// Changes of one response; the page asks for the others next.
     private static let changesMax = 100
+    /// Bytes of messages of Watch after which a response ends, so that it stays below
+    /// `ConsoleContent.bytesMax` with a last message of the largest size.
+    private static let messageBytesMax = 1 << 20
     /// After a change, how long the next one may take to come with it, in milliseconds.
     private static let silenceMilliseconds: Int64 = 50
 
@@ -29,7 +32,8 @@ extension ConsoleQueries {
             ], key: self.request.key)
         let deadline = ClientClock.milliseconds() + Self.waitMilliseconds
         var changes: [JSONValue] = []
-        loop: while changes.count < Self.changesMax {
+        var messageBytes = 0
+        loop: while changes.count < Self.changesMax, messageBytes < Self.messageBytesMax {
             let rest = deadline - ClientClock.milliseconds()
             guard rest > 0, !self.request.isAbandoned() else { break }
             let step = changes.isEmpty ? Self.stepMilliseconds : Self.silenceMilliseconds
@@ -42,7 +46,10 @@ extension ConsoleQueries {
                     throw ConsoleFailure(
                         status: .internalError, message: "Watch has sent an invalid message")
                 }
-                if let change = position.take(message) { changes.append(change) }
+                if let change = position.take(message) {
+                    changes.append(change)
+                    messageBytes += bytes.count
+                }
             case .silence where changes.isEmpty: continue
             case .silence, .interruption, .end: break loop
             }

@@ -66,8 +66,8 @@ final class ConsoleResponder: HTTPResponder {
             return .content(ConsoleContent.text(.misdirected, ConsoleOrigin.allowed))
         }
         if let file = ConsoleAssets.find(request.path) {
-            return .content(
-                request.method == .other ? Self.methodNotAllowed("only GET and HEAD") : file)
+            let isRead = request.method == .get || request.method == .head
+            return .content(isRead ? file : Self.onlyAllowed("GET, HEAD"))
         }
         guard request.path.hasPrefix("/api/") else {
             return .content(ConsoleContent.text(.notFound, "not found"))
@@ -77,24 +77,28 @@ final class ConsoleResponder: HTTPResponder {
                 ConsoleContent.failure(
                     .forbidden, code: "PERMISSION_DENIED", "requests of other pages are rejected"))
         }
-        guard let parameters = QueryString.parse(details.query) else {
+        guard let parameters = QueryString.parse(request.query) else {
             return .content(
                 ConsoleContent.failure(
                     .badRequest, code: "INVALID_ARGUMENT", "the query is not valid UTF-8"))
         }
-        switch (request.path, request.method, details.isPost) {
-        case ("/api/session", .get, _): return .content(self.session(details, now))
-        case ("/api/session", .other, true): return self.signIn(details, parameters, now)
-        case ("/api/session/end", .other, true): return .content(self.signOut(details))
-        case ("/api/session/end", _, _): return .content(Self.methodNotAllowed("only POST"))
-        case (_, .get, _):
+        switch (request.path, request.method) {
+        case ("/api/session", .get): return .content(self.session(details, now))
+        case ("/api/session", .post): return self.signIn(details, parameters, now)
+        case ("/api/session", _): return .content(Self.onlyAllowed("GET, POST"))
+        case ("/api/session/end", .post): return .content(self.signOut(details))
+        case ("/api/session/end", _): return .content(Self.onlyAllowed("POST"))
+        case (_, .get):
             return self.query(String(request.path.dropFirst(5)), details, parameters, now)
-        default: return .content(Self.methodNotAllowed("the page is read-only: only GET"))
+        default: return .content(Self.onlyAllowed("GET"))
         }
     }
 
-    private static func methodNotAllowed(_ text: String) -> HTTPContent {
-        ConsoleContent.failure(.methodNotAllowed, code: "UNIMPLEMENTED", text)
+    /// - Parameter methods: Those of the path, as `Allow` lists them.
+    private static func onlyAllowed(_ methods: String) -> HTTPContent {
+        ConsoleContent.failure(
+            .methodNotAllowed, code: "UNIMPLEMENTED", "allowed here: \(methods)",
+            fields: "\r\nAllow: \(methods)")
     }
 
     private func query(

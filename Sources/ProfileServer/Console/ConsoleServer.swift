@@ -61,11 +61,16 @@ final class ConsoleServer {
             + [threads.start(name: "console-http") { listener.run() }]
     }
 
-    /// Ends at once: queries end within their time limits, and the others when they look next.
+    /// Closes the listener and its connections; never blocks. Queries end within their time limits,
+    /// and the others when they look next.
     func stop() {
         self.queries.stop()
         self.watches.stop()
         self.listener.stop()
+    }
+
+    /// Waits for all of that to end.
+    func join() {
         for thread in self.threads { thread.join() }
     }
 }

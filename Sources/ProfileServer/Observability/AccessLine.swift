@@ -83,6 +83,6 @@ struct AccessLine: Sendable {
     }
 
     private static func append(_ number: UInt64, to line: inout ByteBuffer) {
-        for digit in number.description.utf8 { line.append(digit) }
+        line.append(text: number.description)
     }
 }

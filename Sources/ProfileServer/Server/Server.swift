@@ -192,10 +192,12 @@ package final class Server {
         self.serve(node, admin: admin, console: console)
         self.supervisor?.ready(Self.watched(loops, workers, of: node))
         self.termination.waitForDrain()
+        self.announceDrain()
         // Before the service, whose drain would wait for the page's calls.
         console?.stop()
-        self.drain(node)
+        node.beginDrain(graceNanoseconds: UInt64(self.configuration.drainSeconds) * 1_000_000_000)
         for loop in loops { loop.join() }
+        console?.join()
         self.reportCut(node)
         // In this order each component still has what it needs while it ends.
         for worker in workers { worker.stopAndJoin() }
@@ -402,10 +404,10 @@ package final class Server {
             }
     }
 
-    private func drain(_ node: Node) {
+    /// Tells operators, probes and the service manager before anything ends.
+    private func announceDrain() {
         self.log.info("draining", LogField("grace_seconds", self.configuration.drainSeconds))
         self.status.phase = .draining
         self.supervisor?.stopping(graceSeconds: self.configuration.drainSeconds)
-        node.beginDrain(graceNanoseconds: UInt64(self.configuration.drainSeconds) * 1_000_000_000)
     }
 }
