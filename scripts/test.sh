@@ -19,9 +19,14 @@ trap 'rm -rf "$logs"' EXIT
 Protos/check-generated.sh
 
 echo "== unit tests"
-swift build --build-tests
+swift build --build-tests 2>&1 | tee "$logs/build.log"
 unit_status=0
 swift test --skip-build > "$logs/unit.log" 2>&1 || unit_status=$?
+# The compiler warns of checks whose result is not used, which cannot fail.
+if grep -E '^(macro expansion .*|[^ ]*\.swift):[0-9]+:[0-9]+: warning:' "$logs/build.log"; then
+    echo "the compiler warns" >&2
+    unit_status=1
+fi
 # Of thousands of lines, the ones that say that something is wrong, the figures of F3 to F5 and of the replay, and the
 # sum.
 grep -E '^✘|(^| )error:|warning:|Test run with|Fatal error|^F[0-9]+: |^replay: ' "$logs/unit.log" || true

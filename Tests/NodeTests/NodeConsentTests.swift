@@ -103,7 +103,8 @@ import Testing
         #expect(try Self.sendable(harness) == "SENDABLE_REASON_CHANNEL_NOT_SUBSCRIBED")
         let token = try #require(result?["confirmation_token"]?.text)
         let confirmed = try Self.call(harness, "ConfirmSubscription", #""token":"\#(token)""#)
-        #expect("\(confirmed.response?["subscriptions"] ?? .null)".contains("SUBSCRIBED"))
+        let subscriptions = "\(confirmed.response?["subscriptions"] ?? .null)"
+        #expect(subscriptions.contains("STATE_SUBSCRIBED"))
         #expect(try Self.sendable(harness) == "SENDABLE_REASON_OK")
     }
 

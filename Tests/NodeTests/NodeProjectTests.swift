@@ -17,7 +17,8 @@ import Testing
         let read = try harness.call(.admin("GetProject"), #"{"project":"default"}"#)
         #expect(read.response?["options"] == updated.response?["options"])
         #expect(read.response?["options"]?["merge_policy"]?.text == "MERGE_POLICY_LATEST_WINS")
-        #expect("\(read.response?["limits"] ?? .null)".contains("events_per_profile"))
+        let limits = "\(read.response?["limits"] ?? .null)"
+        #expect(limits.contains("events_per_profile_max"))
         let again = try world.start(harness.kill())
         let list = try again.call(.admin("ListProjects"), "{}")
         #expect(list.response?["projects"]?.items.map { $0["project"]?.text } == ["default"])
