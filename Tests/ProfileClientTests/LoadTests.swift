@@ -114,6 +114,9 @@ import Testing
         #expect(ServerAddress("HTTP://[::1]:80") == ServerAddress(host: "::1", port: 80))
         #expect(ServerAddress(":80") == ServerAddress(port: 80))
         #expect(ServerAddress("localhost:50051")?.description == "localhost:50051")
+        var encrypted = ServerAddress(port: 80)
+        encrypted.tls = ClientTLS()
+        #expect(encrypted != ServerAddress(port: 80))
         for text in [
             "", "localhost", "localhost:", "a:0", "a:65536", "a:b", "https://a:1", "http://a:1/b",
         ] {

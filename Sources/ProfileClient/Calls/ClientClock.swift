@@ -4,8 +4,13 @@ import Glibc
 package enum ClientClock {
     /// Monotonic time in milliseconds.
     package static func milliseconds() -> Int64 {
+        Int64(Self.nanoseconds() / 1_000_000)
+    }
+
+    /// Monotonic time in nanoseconds.
+    static func nanoseconds() -> UInt64 {
         var time = timespec()
         clock_gettime(CLOCK_MONOTONIC, &time)
-        return Int64(time.tv_sec) * 1_000 + Int64(time.tv_nsec) / 1_000_000
+        return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
     }
 }

@@ -17,7 +17,7 @@ package struct ServerAddress: Equatable, Sendable, CustomStringConvertible {
     }
 
     package static func == (left: ServerAddress, right: ServerAddress) -> Bool {
-        left.host == right.host && left.port == right.port
+        left.host == right.host && left.port == right.port && left.tls == right.tls
     }
 
     /// `nil` where `parse` throws.

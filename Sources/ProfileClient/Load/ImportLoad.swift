@@ -1,5 +1,3 @@
-import Glibc
-
 /// A load of one import: people with three attributes, then events spread over them, as fast as the
 /// server takes them. Used by one thread.
 package struct ImportLoad {
@@ -41,7 +39,7 @@ package struct ImportLoad {
                 (
                     "identify",
                     .object(of: [
-                        ("custom_id", .string(LoadTemplate.customID(0, of: self.people))),
+                        ("custom_id", .string(LoadPeople.customID(0, of: self.people))),
                         (
                             "attributes",
                             .object(of: [
@@ -58,7 +56,7 @@ package struct ImportLoad {
                 )
             ]), people: self.people)
         var track = LoadMethod.track.request(
-            project: "", customID: LoadTemplate.customID(0, of: self.people))
+            project: "", customID: LoadPeople.customID(0, of: self.people))
         if case .object(let members) = track {
             track = .object(members.filter { $0.name != "project" })
         }
@@ -115,8 +113,7 @@ package struct ImportLoad {
             project: self.project, chunkID: chunkID, isDryRun: false)
         message.reserveCapacity(message.count + (end - first) * template.bytes)
         for number in first ..< end {
-            // Neighbours are not next to each other in the store.
-            template.append(person: Int(UInt(number) &* 7_919 % UInt(self.people)), to: &message)
+            template.append(person: LoadPeople.person(number, of: self.people), to: &message)
         }
         return message
     }
@@ -138,7 +135,7 @@ extension ImportLoad.Report {
 /// change.
 private struct ImportTemplate {
     private let encoded: [UInt8]
-    private let digits: Range<Int>
+    private let person: DigitsInPlace?
 
     var bytes: Int { self.encoded.count }
 
@@ -150,20 +147,13 @@ private struct ImportTemplate {
         }
         var request = ImportRequest()
         request.append(operation)
-        let encoded = request.encodedOperations
-        let person = Array(LoadTemplate.customID(0, of: people).utf8)
-        let offset = encoded.indices.first { encoded[$0...].starts(with: person) } ?? 0
-        self.encoded = encoded
-        self.digits = offset + "user-".utf8.count ..< offset + person.count
+        self.encoded = request.encodedOperations
+        self.person = DigitsInPlace(of: LoadPeople.customID(0, of: people), in: self.encoded)
     }
 
     func append(person: Int, to message: inout [UInt8]) {
         let start = message.count
         message += self.encoded
-        var rest = person
-        for index in self.digits.reversed() {
-            message[start + index] = UInt8(ascii: "0") + UInt8(rest % 10)
-            rest /= 10
-        }
+        self.person?.write(person, into: &message, at: start)
     }
 }

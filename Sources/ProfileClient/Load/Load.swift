@@ -1,5 +1,3 @@
-import Glibc
-
 /// A load generator over many people, on one thread.
 ///
 /// Closed loop by default: each of `connections * streams` calls starts the next one when it ends.
@@ -68,13 +66,11 @@ package struct Load {
     /// How often one call is started again on another connection: a server that ends connections by
     /// their age sends a call back once, one that takes no call does so for ever.
     private static let timesSentBackMax = 10
-    /// Coprime to any power of ten, so that every id is visited once before any is repeated.
-    private static let step = 7_919
 
     /// Whom the call of a method with this number is for.
     func person(_ number: Int) -> Int {
         switch self.order {
-        case .shuffled: return number * Self.step % self.ids
+        case .shuffled: return LoadPeople.person(number, of: self.ids)
         case .random: return Self.mix(UInt64(number + 1), below: self.ids)
         }
     }
@@ -166,11 +162,11 @@ package struct Load {
         }
 
         func run(eachSecond: (Report) -> Void) throws(ClientError) -> Report {
-            self.begin = Load.now()
+            self.begin = ClientClock.nanoseconds()
             var nextSecond = self.begin + 1_000_000_000
             var lastStart = self.begin
             while true {
-                let now = Load.now()
+                let now = ClientClock.nanoseconds()
                 try self.connections.replaceThoseThatEnd()
                 if try self.startDue(now) { lastStart = now }
                 if self.isDone(now), now > lastStart + Load.drainNanoseconds { break }
@@ -187,7 +183,7 @@ package struct Load {
                 }
                 self.wait(until: nextSecond)
             }
-            self.report.seconds = Double(Load.now() - self.begin) / 1e9
+            self.report.seconds = Double(ClientClock.nanoseconds() - self.begin) / 1e9
             return self.report
         }
 
@@ -241,7 +237,7 @@ package struct Load {
                 if call.timesSentBack > Load.timesSentBackMax { self.failure = .closed }
                 return self.sentBack.append((number, call))
             }
-            let now = Load.now()
+            let now = ClientClock.nanoseconds()
             let latency = now - call.startedNanoseconds
             self.ended += 1
             for keyPath in [\LoadRun.report, \LoadRun.second] {
@@ -269,7 +265,7 @@ package struct Load {
 
         /// Sleeps until a socket is ready, a call is due, or the second is over.
         private func wait(until second: UInt64) {
-            let now = Load.now()
+            let now = ClientClock.nanoseconds()
             let next =
                 self.load.rate != nil && !self.idle.isEmpty && !self.isDone(now)
                 ? min(second, self.due) : second
@@ -290,11 +286,5 @@ package struct Load {
                 return chosen
             }
         }
-    }
-
-    private static func now() -> UInt64 {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
-        return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
     }
 }

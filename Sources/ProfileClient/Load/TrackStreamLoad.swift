@@ -1,5 +1,3 @@
-import Glibc
-
 /// A load of TrackStream calls on one thread: each stream keeps some messages under way, each of
 /// which is a Track of one person with one or more events, and counts what its responses say of
 /// them.
@@ -63,7 +61,7 @@ package struct TrackStreamLoad {
                 streams.append(stream)
             }
         }
-        let begin = Self.now()
+        let begin = ClientClock.nanoseconds()
         var now = begin
         var lastSent = begin
         while !streams.allSatisfy(\.call.hasEnded), now - lastSent < Self.drainNanoseconds {
@@ -78,25 +76,16 @@ package struct TrackStreamLoad {
             let isWaiting =
                 streams.contains { !$0.call.hasEnded } && !streams.contains { $0.maySend }
             if isWaiting { connections.wait(nanoseconds: Self.waitNanoseconds) }
-            now = Self.now()
+            now = ClientClock.nanoseconds()
         }
         var report = Report(seconds: Double(now - begin) / 1e9)
         for stream in streams { stream.add(to: &report) }
         return report
     }
-
-    static func now() -> UInt64 {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
-        return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
-    }
 }
 
 /// The messages of all streams of a load, in the order in which they are sent.
 private final class TrackMessageSource {
-    /// Coprime to any power of ten, so that every id is used once before any is used again.
-    private static let step = 7_919
-
     private let template: LoadTemplate
     private let ids: Int
     /// Messages that are still to be sent; `nil`: until `finish`.
@@ -123,7 +112,7 @@ private final class TrackMessageSource {
     func append(atMost limit: Int, to output: inout [UInt8]) -> Int {
         let count = min(limit, self.left ?? limit)
         for _ in 0 ..< count {
-            self.template.append(person: self.sent * Self.step % self.ids, to: &output)
+            self.template.append(person: LoadPeople.person(self.sent, of: self.ids), to: &output)
             self.sent += 1
         }
         self.left = self.left.map { $0 - count }
@@ -181,7 +170,7 @@ private final class TrackStreamOfLoad {
     }
 
     private func receive(_ chunk: UnsafeRawBufferPointer) {
-        let now = TrackStreamLoad.now()
+        let now = ClientClock.nanoseconds()
         self.splitter.receive(chunk) { message in
             self.counts.add(message)
             // More responses than messages are counted, and make the load fail.

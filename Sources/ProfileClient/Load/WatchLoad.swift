@@ -91,7 +91,7 @@ package struct WatchLoad {
         var members: [(String, JSONValue)] = [("project", .string(self.project))]
         if !self.isExport { members.append(("from_lsn", .string(String(self.firstLSN)))) }
         if let ids, !self.isExport {
-            let person = LoadTemplate.customID(number % ids, of: ids)
+            let person = LoadPeople.customID(number % ids, of: ids)
             let identifier = JSONValue.object(of: [("custom_id", .string(person))])
             members.append(("identifiers", .array([identifier])))
         }
