@@ -17,11 +17,8 @@ load() { # PORT SHAPE FILE METHOD
         grep -q "$requests succeeded"
 }
 round() { # NAME SHAPE FILE METHOD: one load, one line
-    local before
-    before=$(cpu "$1")
-    load "${ports[$1]}" "$2" "$3" "$4"
-    awk -v a="$before" -v b="$(cpu "$1")" -v n="$requests" -v key="$1 $4 $2" \
-        'BEGIN {printf "%s %.3f\n", key, (b - a) / n}' >> "$work/rounds"
+    printf '%s ' "$1" "$4" "$2" >> "$work/rounds"
+    cost "$1" "$requests" load "${ports[$1]}" "$2" "$3" "$4" >> "$work/rounds"
 }
 
 names=(floor profiled ${1:+other})

@@ -15,11 +15,8 @@ subscribe() { # NAME REQUESTS PEOPLE
     .build/release/profile-bench --port "${ports[$1]}" --mix subscribe --requests "$2" --ids "$3" > /dev/null
 }
 round() { # NAME KIND PEOPLE: one load, one line
-    local before
-    before=$(cpu "$1")
-    subscribe "$1" "$requests" "$3"
-    awk -v a="$before" -v b="$(cpu "$1")" -v n="$requests" -v key="$1 $2" \
-        'BEGIN {printf "%s %.3f\n", key, (b - a) / n}' >> "$work/rounds"
+    printf '%s ' "$1" "$2" >> "$work/rounds"
+    cost "$1" "$requests" subscribe "$1" "$requests" "$3" >> "$work/rounds"
 }
 
 names=(profiled ${1:+other})

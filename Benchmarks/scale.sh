@@ -93,10 +93,7 @@ measure_profiled() {
     for round in $(seq "$rounds"); do
         for size in "${sizes[@]}"; do
             for kind in track get; do
-                before=$(cpu "$size")
-                load "$size" "$kind" "$requests" --order random
-                awk -v a="$before" -v b="$(cpu "$size")" -v n="$requests" 'BEGIN {printf "%.3f\n", (b - a) / n}' \
-                    >> "$work/$size.$kind"
+                cost "$size" "$requests" load "$size" "$kind" "$requests" --order random >> "$work/$size.$kind"
             done
         done
     done

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # shellcheck disable=SC2034,SC2154
-# Sourced by benchmarks that start servers: `start`, `start_floor`, `stop`, `cpu`, `memory`, `watch_pauses` and
-# `median`. Needs `work`, a folder of the script's own, and ends every server at its exit.
+# Sourced by benchmarks that start servers: `start`, `start_floor`, `stop`, `cpu`, `cost`, `memory`, `watch_pauses`
+# and `median`. Needs `work`, a folder of the script's own, and ends every server at its exit.
 tick=$(getconf CLK_TCK)
 declare -A pids ports
 trap 'kill "${pids[@]}" 2> /dev/null || true; wait 2> /dev/null || true; rm -rf "$work"' EXIT
@@ -41,6 +41,13 @@ stop() { # NAME
 }
 # CPU time of a server so far, user and system, in µs.
 cpu() { awk -v t="$tick" '{print ($14 + $15) * 1000000 / t}' "/proc/${pids[$1]}/stat"; }
+# CPU time of a server for each of the requests that a command makes, in µs.
+cost() { # NAME REQUESTS COMMAND...
+    local before
+    before=$(cpu "$1")
+    "${@:3}" > /dev/null
+    awk -v a="$before" -v b="$(cpu "$1")" -v n="$2" 'BEGIN {printf "%.3f\n", (b - a) / n}'
+}
 # Resident memory of a server, in bytes.
 memory() { awk '$1 == "VmRSS:" {print $2 * 1024}' "/proc/${pids[$1]}/status"; }
 # Gives the server of Redis its name in `work`: Debian's redis-tools has it as redis-check-rdb; the package redis-server

@@ -22,11 +22,14 @@ cp Benchmarks/response.bin "$work/files/response"
 binary=${PROFILED:-.build/tls/release/profiled}
 start tls "$binary" --tls-certificate "$work/certificate.pem" --tls-key "$work/key.pem"
 start plain "$binary"
-ports[nghttpd]=${NGHTTPD_PORT:-50972}
+ports[nghttpd]=${NGHTTPD_PORT:-50973}
 nghttpd --workers 1 --address 127.0.0.1 --htdocs "$work/files" "${ports[nghttpd]}" "$work/key.pem" \
     "$work/certificate.pem" > "$work/nghttpd.log" 2>&1 &
 pids[nghttpd]=$!
-until (echo > "/dev/tcp/127.0.0.1/${ports[nghttpd]}") 2> /dev/null; do sleep 0.05; done
+until (echo > "/dev/tcp/127.0.0.1/${ports[nghttpd]}") 2> /dev/null; do
+    kill -0 "${pids[nghttpd]}" || { cat "$work/nghttpd.log" >&2; exit 1; }
+    sleep 0.05
+done
 
 shape=(-n "$requests" -c 8 -m 100)
 track=(-d Benchmarks/track.bin -H 'te: trailers' -H 'content-type: application/grpc')
@@ -42,10 +45,7 @@ for name in tls plain nghttpd; do load "$name"; done
 echo "CPU in µs a request"
 for _ in $(seq "$rounds"); do
     for name in tls plain nghttpd; do
-        before=$(cpu "$name")
-        load "$name"
-        awk -v a="$before" -v b="$(cpu "$name")" -v n="$requests" 'BEGIN {printf "%.3f\n", (b - a) / n}' \
-            >> "$work/$name.costs"
+        cost "$name" "$requests" load "$name" >> "$work/$name.costs"
     done
 done
 for name in tls plain nghttpd; do echo "$name $(median < "$work/$name.costs")"; done
