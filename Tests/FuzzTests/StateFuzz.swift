@@ -1,4 +1,5 @@
 import Bytes
+import Messages
 import Profiles
 
 /// What the state is made of: the payloads of records, and the items of a snapshot.
@@ -77,25 +78,23 @@ enum StateFuzz {
         return true
     }
 
-    /// Projects of a loaded snapshot whose profiles are read.
-    private static let projectsRead: UInt32 = 4
-
-    /// The content of a snapshot's blocks, one behind the other, and then every profile of it.
+    /// The content of a snapshot's blocks, one behind the other. If it is taken, then every
+    /// profile of it, with its events, ledgers and merges, is read and encoded.
     static func items(_ bytes: UnsafeRawBufferPointer) {
         let loader = StoreLoader(bytes: bytes.count)
-        guard (try? loader.load(bytes)) != nil, let store = try? loader.finish(),
-            let everybody = try? CompiledFilter("", .profile)
-        else { return }
-        var copies = ByteBuffer()
-        var images = ByteBuffer()
-        for number in 1 ... Self.projectsRead {
-            var scan = store.makeScan(
-                ProjectID(rawValue: number), everybody, time: Self.startMicroseconds)
-            while !scan.isAtEnd {
-                images.removeAll()
-                _ = store.readNext(
-                    &scan, limit: 100, now: Self.startMicroseconds, copies: &copies, into: &images)
+        guard (try? loader.load(bytes)) != nil, let store = try? loader.finish() else { return }
+        let encoder = MessageEncoder()
+        var message = ByteBuffer()
+        store.forEachProfile(now: self.startMicroseconds) { project, image in
+            message.removeAll()
+            encoder.encodeWholeProfile(image, appliedLSN: store.appliedLSN, into: &message)
+            store.forEachEventPage(
+                project: project, id: image.profileID, pageSize: 100, now: self.startMicroseconds
+            ) { encoder.encodeEvents($0, images: $1, into: &message) }
+            store.withHistory(of: image, project: project) {
+                encoder.encodeConsentEntries($0, into: &message)
             }
+            _ = store.merges(into: image.profileID, of: project, most: 100)
         }
     }
 }
