@@ -154,12 +154,17 @@ struct AttributePart {
         }
     }
 
-    /// Passes what follows the number of an entry.
-    private static func skipEntry(_ reader: inout ByteReader) {
+    /// Passes what follows the number of an entry; returns its kind.
+    @discardableResult
+    private static func skipEntry(_ reader: inout ByteReader) -> Kind? {
         let kind = Kind(rawValue: reader.read())
-        guard kind == .value else { return self.skipElements(&reader, kind) }
+        guard kind == .value else {
+            self.skipElements(&reader, kind)
+            return kind
+        }
         _ = reader.readVarint()
         _ = PackedValue.skip(&reader, depth: 1)
+        return kind
     }
 
     /// Every packed value that is no list.
@@ -188,14 +193,7 @@ struct AttributePart {
         var reader = self.entries(totalBytes: totalBytes)
         for _ in 0 ..< self.entryCount {
             let number = Int(reader.read(UInt16.self))
-            let kind = Kind(rawValue: reader.read())
-            if kind == .value {
-                _ = reader.readVarint()
-                _ = PackedValue.skip(&reader, depth: 1)
-            } else {
-                Self.skipElements(&reader, kind)
-            }
-            if kind != .deleted { body(number) }
+            if Self.skipEntry(&reader) != .deleted { body(number) }
         }
     }
 
