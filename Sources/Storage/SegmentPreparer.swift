@@ -109,20 +109,24 @@ package final class SegmentPreparer: LogPreparer, Sendable {
     ///
     /// - Returns: Whether there is more to do.
     /// - Throws: `.noSpace` before a file is begun if there is not space for all of it; else what
-    ///   the file system said. After `.noSpace` the next call continues, after anything else it
-    ///   begins a new file.
+    ///   the file system said. After a write without space the next call continues, after anything
+    ///   else it begins a new file.
     package func prepare() throws(IOError) -> Bool {
         guard var spare = try self.begin() else { return false }
         let count = min(self.stepBytes, self.segmentBytes - spare.filledBytes)
         do throws(IOError) {
             try spare.file.write(self.zeros.prefix(count), at: spare.filledBytes)
-            try spare.file.sync()
         } catch {
-            // A full disk heals. After any other failure the file is not to be trusted again (L8):
-            // the next step begins another.
+            // A full disk heals.
             let isWorthKeeping = error.kind == .noSpace
             if !isWorthKeeping { spare.file.close() }
             self.state.withLock { $0 = isWorthKeeping ? .filling(spare) : .none }
+            throw error
+        }
+        do throws(IOError) { try spare.file.sync() } catch {
+            // The file is not to be trusted again (L8): the next step begins another.
+            spare.file.close()
+            self.state.withLock { $0 = .none }
             throw error
         }
         spare.filledBytes += count

@@ -149,11 +149,12 @@ import Testing
         #expect(fixture.disk.cacheDrops == 2 && fixture.disk.openFiles == 2)
     }
 
-    @Test func L8_failedPreparationBeginsAnotherFile() throws {
+    @Test(arguments: [DiskFault.inputOutput, .noSpace])
+    func L8_failedPreparationBeginsAnotherFile(fault: DiskFault) throws {
         let fixture = LogFixture()
         try fixture.open()
         _ = try fixture.opened.preparer.prepare()
-        fixture.disk.plan(DiskFaultPlan(.inputOutput, of: .syncs, number: 1))
+        fixture.disk.plan(DiskFaultPlan(fault, of: .syncs, number: 1))
         #expect(throws: (any Error).self) { _ = try fixture.opened.preparer.prepare() }
         while try fixture.opened.preparer.prepare() {}
         #expect(fixture.opened.preparer.isReady)
