@@ -166,6 +166,11 @@ for target in package.targets where target.type == .regular || target.type == .e
     ]
 }
 
+// The compiler warns of an expectation whose result is not used, which cannot fail.
+for target in package.targets where target.type == .test {
+    target.swiftSettings = [.unsafeFlags(["-warnings-as-errors"])]
+}
+
 // Release builds of the programs that are installed have the Swift runtime in them: they run on a
 // machine without a toolchain, and what the tests ran is what a package has
 // (docs/decisions/0530-static-runtime.md). The others use Foundation, which would be 50 MB of each.

@@ -180,11 +180,13 @@ def main():
     print(f"{PAIRS:,} pairs each; P: the probability that the existing one takes longer (Mann-Whitney)")
     with tempfile.TemporaryDirectory(prefix="isolation-timing-") as folder:
         world = World(pathlib.Path(folder))
-        for comparison in comparisons(world):
-            comparison.run(world.server.listen, PAIRS)
-            print(comparison.line(), flush=True)
-            failed |= comparison.differs() != comparison.is_control
-        world.stop()
+        try:
+            for comparison in comparisons(world):
+                comparison.run(world.server.listen, PAIRS)
+                print(comparison.line(), flush=True)
+                failed |= comparison.differs() != comparison.is_control
+        finally:
+            world.stop()
     return int(failed)
 
 
