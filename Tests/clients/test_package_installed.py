@@ -179,8 +179,8 @@ def test_installed_upgraded_removed_and_purged(debian, packages):
     assert (root / "var/lib/profiles/data").is_dir() and (root / "var/log/profiles/audit.jsonl").exists()
     assert not (root / "etc/systemd/system/multi-user.target.wants/profiled.service").exists()
 
-    # Installed over that data with a new key, and purged with the choice to delete it: data that were moved behind a
-    # link, and logs on a file system of their own, too.
+    # Installed over that data with a new key, and purged with the choice to delete it: data that root has moved behind
+    # a link, and what is on file systems of their own, too.
     debian.install(packages[1])
     assert (root / OPERATORS).read_text() != key
     service = Service(debian)
@@ -190,13 +190,30 @@ def test_installed_upgraded_removed_and_purged(debian, packages):
     (root / "srv/people").mkdir()
     (root / "var/lib/profiles/data").rename(root / "srv/people/data")
     debian.run("ln", "-s", "/srv/people/data", "/var/lib/profiles/data")
-    subprocess.run(["mount", "-t", "tmpfs", "none", root / "var/log/profiles"], check=True)
+    volumes = [root / "var/log/profiles", root / "var/lib/profiles/volume"]
+    volumes[1].mkdir()
+    for volume in volumes:
+        subprocess.run(["mount", "-t", "tmpfs", "none", volume], check=True)
     try:
-        (root / "var/log/profiles/audit.jsonl").touch()
-        debian.run("apt-get", "purge", "-y", "profiles")
-        assert list((root / "var/log/profiles").iterdir()) == []
+        for volume in volumes:
+            (volume / "content").touch()
+        purged = debian.run("apt-get", "purge", "-y", "profiles")
+        assert "profiles: /var" not in purged.stdout + purged.stderr
+        assert [list(volume.iterdir()) for volume in volumes] == [[], []]
     finally:
-        subprocess.run(["umount", root / "var/log/profiles"], check=True)
-    assert not os.path.lexists(root / "var/lib/profiles") and list((root / "srv/people/data").iterdir()) == []
+        for volume in volumes:
+            subprocess.run(["umount", volume], check=True)
+    assert list((root / "var/lib/profiles").iterdir()) == [volumes[1]]
+    assert list((root / "srv/people/data").iterdir()) == []
+
+    # A link that the service may have made, to what is not its own.
+    debian.install(packages[1])
+    (root / "srv/people/other").touch()
+    debian.run("ln", "-s", "/srv/people", "/var/lib/profiles/data")
+    debian.run("chown", "-h", "profiles:", "/var/lib/profiles/data")
+    debian.choose("true")
+    purged = debian.run("apt-get", "purge", "-y", "profiles")
+    assert "a link that root has not made" in purged.stdout + purged.stderr
+    assert (root / "srv/people/other").exists() and not os.path.lexists(root / "var/lib/profiles/data")
     users = (root / "etc/passwd").read_text().splitlines()
     assert sum(line.startswith("profiles:") for line in users) == 1

@@ -15,7 +15,7 @@ RULES = re.findall(r"^ +- alert: (\w+)$.*?^ +runbook: (\S+)$", ALERTS.read_text(
 BLOCKS = re.findall(r"^```sh\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 LINES = [line for block in BLOCKS for line in block.splitlines()]
 # What a machine with systemd has anyway.
-OF_THE_MACHINE = {"curl", "journalctl", "systemctl", "df", "du", "grep", "tail", "timedatectl"}
+OF_THE_MACHINE = {"curl", "journalctl", "systemctl", "df", "du", "grep", "tail", "timedatectl", "openssl"}
 
 
 def commands(line):
