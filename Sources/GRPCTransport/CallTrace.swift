@@ -7,7 +7,8 @@ package final class CallTrace: Sendable {
     /// The caller's span; 0: the call is the root of its trace.
     package let parentSpan: UInt64
     package let isSampled: Bool
-    /// `tracestate` as it came; empty: none, or an invalid one.
+    /// `tracestate` as it came; empty: none, an invalid one, or nobody wants it, as the call is
+    /// neither sampled nor to be returned.
     package let state: String
     /// The client is told in the trailers.
     let isReturned: Bool

@@ -56,7 +56,7 @@ extension RPCLoop {
                 // First in the next tick; what had its turn in this one is listed already if it
                 // has more, so that the list has each connection once.
                 let passedOver = tags[(index + 1)...].filter {
-                    !self.turns.isServed(slot: Int($0 & 0xFFFF_FFFF))
+                    !self.turns.isServed(slot: Self.slot(ofTag: $0))
                 }
                 return self.bufferedInput.insert(contentsOf: passedOver, at: 0)
             }
@@ -76,5 +76,7 @@ extension RPCLoop {
         return self.connections[slot]?.connection.peer
     }
 
-    static func slot(of readiness: IOReadiness) -> Int { Int(readiness.tag & 0xFFFF_FFFF) }
+    static func slot(of readiness: IOReadiness) -> Int { self.slot(ofTag: readiness.tag) }
+
+    private static func slot(ofTag tag: UInt64) -> Int { Int(tag & 0xFFFF_FFFF) }
 }

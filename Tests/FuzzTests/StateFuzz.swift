@@ -78,11 +78,18 @@ enum StateFuzz {
         return true
     }
 
-    /// The content of a snapshot's blocks, one behind the other. If it is taken, then every
-    /// profile of it, with its events, ledgers and merges, is read and encoded.
+    /// Projects of a loaded snapshot that are listed.
+    private static let projectsListed: UInt32 = 4
+
+    /// The content of a snapshot's blocks, one behind the other. If it is taken, then its profiles
+    /// are listed, and each is encoded with its events and ledgers, as a dump does it, and asked
+    /// for its merges.
     static func items(_ bytes: UnsafeRawBufferPointer) {
         let loader = StoreLoader(bytes: bytes.count)
-        guard (try? loader.load(bytes)) != nil, let store = try? loader.finish() else { return }
+        guard (try? loader.load(bytes)) != nil, let store = try? loader.finish(),
+            let everybody = try? CompiledFilter("", .profile)
+        else { return }
+        self.scan(store, everybody)
         let encoder = MessageEncoder()
         var message = ByteBuffer()
         store.forEachProfile(now: self.startMicroseconds) { project, image in
@@ -95,6 +102,20 @@ enum StateFuzz {
                 encoder.encodeConsentEntries($0, into: &message)
             }
             _ = store.merges(into: image.profileID, of: project, most: 100)
+        }
+    }
+
+    private static func scan(_ store: Store, _ filter: CompiledFilter) {
+        var copies = ByteBuffer()
+        var images = ByteBuffer()
+        for number in 1 ... self.projectsListed {
+            var scan = store.makeScan(
+                ProjectID(rawValue: number), filter, time: self.startMicroseconds)
+            while !scan.isAtEnd {
+                images.removeAll()
+                _ = store.readNext(
+                    &scan, limit: 100, now: self.startMicroseconds, copies: &copies, into: &images)
+            }
         }
     }
 }

@@ -135,7 +135,7 @@ extension ImportLoad.Report {
 /// change.
 private struct ImportTemplate {
     private let encoded: [UInt8]
-    private let person: DigitsInPlace?
+    private let person: DigitsInPlace
 
     var bytes: Int { self.encoded.count }
 
@@ -147,13 +147,17 @@ private struct ImportTemplate {
         }
         var request = ImportRequest()
         request.append(operation)
+        let name = LoadPeople.customID(0, of: people)
+        guard let person = DigitsInPlace(of: name, in: request.encodedOperations) else {
+            preconditionFailure("the load's operation does not name its person")
+        }
         self.encoded = request.encodedOperations
-        self.person = DigitsInPlace(of: LoadPeople.customID(0, of: people), in: self.encoded)
+        self.person = person
     }
 
     func append(person: Int, to message: inout [UInt8]) {
         let start = message.count
         message += self.encoded
-        self.person?.write(person, into: &message, at: start)
+        self.person.write(person, into: &message, at: start)
     }
 }

@@ -8,11 +8,12 @@ import IOCore
 /// ```
 /// head --request--> responding --sent--> idle --first byte--> head
 ///   +----request--> waiting --response made elsewhere--> responding
+///   |                 +--peer closed, too much further input--> closed
 ///   +----invalid--> responding --sent--> lingering --peer closed, limit or time--> closed
 /// ```
 /// The next request is parsed only after the previous response was sent, so that a client which
 /// sends without reading causes at most one buffered response; its further requests stay in the
-/// socket.
+/// socket, but for what a head may have while a response is made elsewhere.
 final class AdminConnection {
     private enum Phase {
         /// Waits for the first request, or for the rest of one that has begun.
@@ -268,7 +269,7 @@ final class AdminConnection {
     /// connection when there is no space left to read into: its end would be hidden behind the
     /// bytes, and its reset be reported in every turn.
     private func watch(_ context: Context) -> IOInterest? {
-        guard self.parser.freeBytes > 0 else { return nil }
+        precondition(self.parser.freeBytes > 0, "a full buffer ends the connection")
         let capacity = min(self.parser.freeBytes, context.scratch.count)
         let target = UnsafeMutableRawBufferPointer(rebasing: context.scratch[..<capacity])
         switch self.socket.read(into: target) {

@@ -10,8 +10,8 @@ struct ConsoleFailure: Error, Equatable {
 /// and a browser that is told not to guess takes them for nothing else.
 enum ConsoleContent {
     /// Largest response, in bytes: events of 1 MiB and one more, as large as a message may be, of
-    /// 4 MiB, are below it. Few of their characters can be ones that JSON escapes: a text of an
-    /// event has one line of 300.
+    /// 4 MiB, are below it: of its 2,000 texts, of 300 characters each, JSON can make 3 MiB more if
+    /// each is to be escaped.
     static let bytesMax = 8 << 20
 
     /// Nothing but this listener's own files; no script or style in a page, no frames, no forms

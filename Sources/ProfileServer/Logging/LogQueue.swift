@@ -46,19 +46,26 @@ package final class LogQueue: Sendable {
     ///
     /// - Parameter bytesMax: As for `offer`.
     package func append(_ line: UnsafeRawBufferPointer, bytesMax: Int = LogQueue.bytesMax) {
-        guard !self.offer(line, bytesMax: bytesMax) else { return }
-        self.state.withLock { $0.droppedUnreported += 1 }
-        self.droppedCell.add(1, ordering: .relaxed)
+        if !self.add(line, bytesMax: bytesMax, reportsLoss: true) {
+            self.droppedCell.add(1, ordering: .relaxed)
+        }
     }
 
-    /// Adds a copy of a line of somebody else, who counts what is not taken. Never blocks.
+    /// Adds a copy of a line whose loss the caller counts. Never blocks.
     ///
     /// - Parameter bytesMax: Most bytes that wait with this line among them: less than the whole
     ///   for lines that must not displace others.
     /// - Returns: Whether there was space.
     package func offer(_ line: UnsafeRawBufferPointer, bytesMax: Int) -> Bool {
+        self.add(line, bytesMax: bytesMax, reportsLoss: false)
+    }
+
+    private func add(_ line: UnsafeRawBufferPointer, bytesMax: Int, reportsLoss: Bool) -> Bool {
         let isAdded = self.state.withLock { state -> Bool in
-            guard state.bytes + line.count <= bytesMax else { return false }
+            guard state.bytes + line.count <= bytesMax else {
+                if reportsLoss { state.droppedUnreported += 1 }
+                return false
+            }
             state.bytes += line.count
             state.lines.append(Array(line))
             return true

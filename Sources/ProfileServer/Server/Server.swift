@@ -193,7 +193,7 @@ package final class Server {
         self.supervisor?.ready(Self.watched(loops, workers, of: node))
         self.termination.waitForDrain()
         self.announceDrain()
-        // Before the service, whose drain would wait for the page's calls.
+        // First, so that the page asks for nothing more while the service drains.
         console?.stop()
         node.beginDrain(graceNanoseconds: UInt64(self.configuration.drainSeconds) * 1_000_000_000)
         for loop in loops { loop.join() }
