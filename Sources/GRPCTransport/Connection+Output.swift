@@ -107,10 +107,10 @@ extension Connection {
             case NGHTTP2_NO_ERROR, NGHTTP2_CANCEL, NGHTTP2_ENHANCE_YOUR_CALM: break
             default: self.machine.streamReset(nowNanoseconds: self.loop.nowNanoseconds)
             }
-        case NGHTTP2_HEADERS.rawValue, NGHTTP2_DATA.rawValue:
-            if frame.pointee.hd.type == UInt8(NGHTTP2_HEADERS.rawValue) {
-                self.owesTableSize = false
-            }
+        case NGHTTP2_HEADERS.rawValue:
+            self.owesTableSize = false
+            fallthrough
+        case NGHTTP2_DATA.rawValue:
             self.machine.responseSent()
             self.closeUnendedRequest(frame)
         default: break

@@ -30,10 +30,10 @@ extension Connection {
         case NGHTTP2_RST_STREAM.rawValue:
             self.machine.streamReset(nowNanoseconds: self.loop.nowNanoseconds)
         case NGHTTP2_PING.rawValue: self.pingReceived(frame)
-        case NGHTTP2_WINDOW_UPDATE.rawValue, NGHTTP2_SETTINGS.rawValue:
-            if frame.pointee.hd.type == UInt8(NGHTTP2_SETTINGS.rawValue) {
-                self.settingsReceived(frame.pointee.settings)
-            }
+        case NGHTTP2_SETTINGS.rawValue:
+            self.settingsReceived(frame.pointee.settings)
+            fallthrough
+        case NGHTTP2_WINDOW_UPDATE.rawValue:
             // A window may be open that kept a stream from sending.
             self.loop.hasDrained = true
         default: break

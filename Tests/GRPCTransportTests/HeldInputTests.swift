@@ -36,6 +36,7 @@ import Testing
         for client in clients { client.send([0] + Frames.preface) }
         let perStream = 30
         var most = 0
+        var first: [UInt64] = []
         for step in 0 ..< 400 where harness.handler.messages.count < 4 * 20 * perStream {
             if step < 20 {
                 // The poller reports them, too, while they still hold what came before.
@@ -47,9 +48,14 @@ import Testing
             }
             harness.step()
             most = max(most, harness.loop.bufferedInput.count)
+            // Whoever was passed over comes before whoever had a turn.
+            if harness.loop.bufferedInput.count > 1 {
+                first.append(harness.loop.bufferedInput[0])
+            }
             #expect(Set(harness.loop.bufferedInput).count == harness.loop.bufferedInput.count)
         }
-        #expect(most == clients.count)
+        #expect(most == clients.count && first.count > 10)
+        #expect(zip(first, first.dropFirst()).allSatisfy { $0 != $1 })
         #expect(harness.handler.messages.count == 4 * 20 * perStream)
     }
 

@@ -41,6 +41,23 @@ import Testing
         #expect(recv(client, &bytes, 3, 0) == 3)
     }
 
+    @Test func listenerIsReadyUntilNobodyWaits() throws {
+        let listener = try self.network.listen(host: "127.0.0.1", port: 0)
+        defer { listener.close() }
+        let poller = try self.network.makePoller()
+        try poller.add(listener.descriptor, tag: 7, interest: .read)
+        let clients = try (0 ..< 2).map { _ in try #require(self.network.connect()) }
+        defer { for client in clients { close(client) } }
+        for isLast in [false, true] {
+            guard case .socket(let socket) = listener.accept() else {
+                Issue.record("not accepted")
+                return
+            }
+            defer { socket.close() }
+            #expect(self.isReady(listener, poller) == !isLast)
+        }
+    }
+
     @Test func nobodyConnectsBeforeAndBehindTheListener() throws {
         #expect(self.network.connect() == nil)
         let listener = try self.network.listen(host: "127.0.0.1", port: 0)
