@@ -121,9 +121,7 @@
         /// What a call of an open session that transferred nothing means.
         private func outcome(of result: Int32) -> IOOutcome {
             switch SSL_get_error(self.session, result) {
-            case SSL_ERROR_WANT_READ, SSL_ERROR_WANT_WRITE:
-                guard self.laterHandshakeRecords <= Self.laterHandshakeRecordsMax else { break }
-                return .wouldBlock
+            case SSL_ERROR_WANT_READ, SSL_ERROR_WANT_WRITE: return .wouldBlock
             case SSL_ERROR_ZERO_RETURN: return .closed
             default: break
             }

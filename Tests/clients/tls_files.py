@@ -93,6 +93,20 @@ class TLSServer(Server):
         return profiles_pb2_grpc.ProfilesStub(self.channel(**options))
 
 
+def connected(address, *words):
+    """An `openssl s_client` whose handshake is done; it reads its standard input."""
+    process = subprocess.Popen(
+        ["openssl", "s_client", "-connect", address, "-alpn", "h2", *words],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    for line in process.stdout:
+        if b"Verify return code" in line:
+            break
+    return process
+
+
 def handshake(address, *words, text="", alpn="h2"):
     """What `openssl s_client` says of a connection to the address; its exit code is 0 if it was made."""
     protocol = ["-alpn", alpn] if alpn else []
