@@ -114,19 +114,17 @@ package final class SegmentPreparer: LogPreparer, Sendable {
     package func prepare() throws(IOError) -> Bool {
         guard var spare = try self.begin() else { return false }
         let count = min(self.stepBytes, self.segmentBytes - spare.filledBytes)
+        var isWritten = false
         do throws(IOError) {
             try spare.file.write(self.zeros.prefix(count), at: spare.filledBytes)
+            isWritten = true
+            try spare.file.sync()
         } catch {
-            // A full disk heals.
-            let isWorthKeeping = error.kind == .noSpace
+            // A full disk heals. After a failed sync, and any other failure, the file is not to be
+            // trusted again (L8): the next step begins another.
+            let isWorthKeeping = !isWritten && error.kind == .noSpace
             if !isWorthKeeping { spare.file.close() }
             self.state.withLock { $0 = isWorthKeeping ? .filling(spare) : .none }
-            throw error
-        }
-        do throws(IOError) { try spare.file.sync() } catch {
-            // The file is not to be trusted again (L8): the next step begins another.
-            spare.file.close()
-            self.state.withLock { $0 = .none }
             throw error
         }
         spare.filledBytes += count
