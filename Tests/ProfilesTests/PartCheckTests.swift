@@ -118,8 +118,8 @@ import Testing
                 LedgerPart.isWhole($0)
             }
         }
-        #expect(
-            isWhole([]) && isWhole([2, 1, 1, 0]) && !isWhole([2, 1]) && !isWhole(fixed: 40, []))
+        #expect(isWhole([]) && isWhole([2, 8, 1, 0]))
+        #expect(!isWhole([2, 8]) && !isWhole([2, 1, 1]) && !isWhole(fixed: 40, []))
         #expect(isWhole([UInt8](repeating: 0, count: LedgerPart.entriesMax)))
         #expect(!isWhole([UInt8](repeating: 0, count: LedgerPart.entriesMax + 1)))
     }
@@ -150,6 +150,7 @@ import Testing
         try fixture.identify("bob", device: "e", set: [("a", 2)])
         _ = try fixture.consent([(.email, "", .subscribed)], by: .user, after: 1_000, of: "bob")
         try fixture.merge(.person("bob"), into: .person("ann"))
+        _ = try fixture.track(TrackSpec("ann"))
         return try SnapshotTests.blocks(of: fixture.store)
     }
 
@@ -190,43 +191,83 @@ import Testing
         }
     }
 
-    @Test func countsBeyondTheirItemAreMalformed() throws {
+    /// What is wrong with a profile.
+    private static let faults: [(fault: String, change: @Sendable (inout [UInt8]) -> Bool)] = [
+        (
+            "one installation more than there are",
+            { body in
+                let (start, header) = Self.parts(body)
+                guard header.identityBytes > 0 else { return false }
+                body[start + 2] += 1
+                return true
+            }
+        ),
+        (
+            "one attribute more than there are",
+            { body in
+                let (start, header) = Self.parts(body)
+                guard header.attributesBytes > 0 else { return false }
+                body[start + Int(header.identityBytes) + 2] += 1
+                return true
+            }
+        ),
+        (
+            "an entry of the ledger that is a byte longer than it is",
+            { body in
+                let (start, header) = Self.parts(body)
+                guard header.ledgerBytes > 0 else { return false }
+                let before = header.identityBytes + header.attributesBytes + header.consentBytes
+                body[start + Int(before) + LedgerPart.fixedBytes] += 1
+                return true
+            }
+        ),
+        (
+            // Reference and project come before the profile that this one was merged into.
+            "merged into nobody that is there",
+            { body in
+                body.replaceSubrange(8 ..< 12, with: [0xFF, 0xFF, 0xFF, 0x7F])
+                return true
+            }
+        ),
+        (
+            "merged into itself",
+            { body in
+                body.replaceSubrange(8 ..< 12, with: body[0 ..< 4])
+                return true
+            }
+        ),
+        (
+            // The events come last, and the count of its fields is the last of one without.
+            "an event with a field that is not there",
+            { body in
+                guard Self.parts(body).header.eventCount == 1, body.last == 0 else { return false }
+                body[body.count - 1] = 1
+                return true
+            }
+        ),
+    ]
+
+    @Test(arguments: faults.indices)
+    func profilesWithAFaultAreMalformed(index: Int) throws {
         #expect(throws: Never.self) { try Self.loadChanged(.profile) { _ in true } }
-        let identity: (inout [UInt8]) -> Bool = { body in
-            let (start, header) = Self.parts(body)
-            guard header.identityBytes > 0 else { return false }
-            // One installation more than there are.
-            body[start + 2] += 1
-            return true
+        #expect(
+            throws: SnapshotError.malformed(item: SnapshotItem.profile.rawValue),
+            "\(Self.faults[index].fault)"
+        ) { try Self.loadChanged(.profile, Self.faults[index].change) }
+    }
+
+    /// Two profiles that were merged into each other.
+    @Test func ringsOfMergesAreMalformed() throws {
+        var loser: [UInt8] = []
+        _ = try Self.loadChanged(.profile) { body in
+            loser = Array(body[0 ..< 4])
+            return Self.parts(body).header.mergedInto != 0
         }
-        let attributes: (inout [UInt8]) -> Bool = { body in
-            let (start, header) = Self.parts(body)
-            guard header.attributesBytes > 0 else { return false }
-            // One entry more than there are.
-            body[start + Int(header.identityBytes) + 2] += 1
-            return true
-        }
-        // Reference and project come before the profile that this one was merged into.
-        let merged: (inout [UInt8]) -> Bool = { body in
-            body.replaceSubrange(8 ..< 12, with: [0xFF, 0xFF, 0xFF, 0x7F])
-            return true
-        }
-        let ledger: (inout [UInt8]) -> Bool = { body in
-            let (start, header) = Self.parts(body)
-            guard header.ledgerBytes > 0 else { return false }
-            let before = header.identityBytes + header.attributesBytes + header.consentBytes
-            // The first entry is a byte longer than it is.
-            body[start + Int(before) + LedgerPart.fixedBytes] += 1
-            return true
-        }
-        // Into itself.
-        let ring: (inout [UInt8]) -> Bool = { body in
-            body.replaceSubrange(8 ..< 12, with: body[0 ..< 4])
-            return true
-        }
-        for change in [identity, attributes, merged, ledger, ring] {
-            #expect(throws: SnapshotError.malformed(item: SnapshotItem.profile.rawValue)) {
-                try Self.loadChanged(.profile, change)
+        #expect(throws: SnapshotError.malformed(item: SnapshotItem.profile.rawValue)) {
+            try Self.loadChanged(.profile) { body in
+                guard Self.parts(body).header.mergedInto == 0 else { return false }
+                body.replaceSubrange(8 ..< 12, with: loser)
+                return true
             }
         }
     }

@@ -179,12 +179,7 @@ struct AttributePart {
                 Self.skipElements(&reader, kind)
                 continue
             }
-            _ = reader.readVarint()
-            let start = reader.offset
-            _ = PackedValue.skip(&reader, depth: 1)
-            body(
-                number,
-                UnsafeRawBufferPointer(start: self.base + start, count: reader.offset - start))
+            body(number, self.packedValue(&reader))
         }
     }
 
@@ -202,6 +197,11 @@ struct AttributePart {
         guard var reader = self.entry(name, totalBytes: totalBytes),
             Kind(rawValue: reader.read()) == .value
         else { return nil }
+        return self.packedValue(&reader)
+    }
+
+    /// Takes what follows the kind of a value.
+    private func packedValue(_ reader: inout ByteReader) -> UnsafeRawBufferPointer {
         _ = reader.readVarint()
         let start = reader.offset
         _ = PackedValue.skip(&reader, depth: 1)
@@ -225,14 +225,7 @@ struct AttributePart {
         var reader = self.entries(totalBytes: totalBytes)
         for _ in 0 ..< self.entryCount {
             _ = reader.read(UInt16.self)
-            let kind = Kind(rawValue: reader.read())
-            if kind != .deleted { shown += 1 }
-            if kind == .value {
-                _ = reader.readVarint()
-                _ = PackedValue.skip(&reader, depth: 1)
-            } else {
-                Self.skipElements(&reader, kind)
-            }
+            if Self.skipEntry(&reader) != .deleted { shown += 1 }
         }
         target.appendVarint(shown)
         reader = self.entries(totalBytes: totalBytes)
@@ -261,12 +254,8 @@ struct AttributePart {
             let name = reader.read(UInt16.self)
             switch Kind(rawValue: reader.read()) {
             case .value:
-                _ = reader.readVarint()
-                let start = reader.offset
-                _ = PackedValue.skip(&reader, depth: 1)
                 target.append(name)
-                target.append(
-                    UnsafeRawBufferPointer(start: self.base + start, count: reader.offset - start))
+                target.append(self.packedValue(&reader))
             case .list:
                 _ = reader.readVarint()
                 let count = reader.readVarint()

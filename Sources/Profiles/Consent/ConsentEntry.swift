@@ -125,6 +125,56 @@ struct ConsentEntry {
         return 0
     }
 
+    /// Whether bytes are in the form of what `write` writes, so that a reader of protobuf takes
+    /// them.
+    ///
+    /// - Complexity: O(bytes); a start asks for every entry.
+    static func isWhole(_ entry: UnsafeRawBufferPointer) -> Bool {
+        self.isMessage(entry) { field, bytes in
+            switch field {
+            case Field.topic, Field.profileID: bytes != nil
+            case Field.evidence:
+                bytes.map { self.isMessage($0) { $0 <= 6 && $1 != nil } } ?? false
+            case Field.effectiveTime, Field.receivedAt:
+                bytes.map { self.isMessage($0) { $0 <= 2 && $1 == nil } } ?? false
+            case Field.channel, Field.before, Field.after, Field.applied, Field.source, Field.lsn:
+                bytes == nil
+            default: false
+            }
+        }
+    }
+
+    /// Whether bytes are fields in ascending order below 16.
+    ///
+    /// - Parameter isField: Of a number and the bytes of a text or message; `nil`: it is a number.
+    private static func isMessage(
+        _ bytes: UnsafeRawBufferPointer, isField: (UInt64, UnsafeRawBufferPointer?) -> Bool
+    ) -> Bool {
+        var reader = ByteReader(bytes)
+        var last: UInt64 = 0
+        while reader.remaining > 0 {
+            // One byte, as of all fields below 16.
+            let key = UInt64(reader.read(UInt8.self))
+            guard key >> 3 > last, key < 0x80 else { return false }
+            last = key >> 3
+            var content: UnsafeRawBufferPointer?
+            switch key & 7 {
+            case 0: _ = reader.readVarint()
+            case 2:
+                let start = reader.offset
+                let bytes = reader.readPrefixed()
+                // protobuf-c rejects a length of more bytes than it may have.
+                guard reader.offset - start == RawWriter.prefixedBytes(bytes.count) else {
+                    return false
+                }
+                content = bytes
+            default: return false
+            }
+            guard !reader.overrun, isField(last, content) else { return false }
+        }
+        return reader.isAtCleanEnd
+    }
+
     private static func append(number: UInt64, _ field: UInt64, to buffer: inout ByteBuffer) {
         guard number != 0 else { return }
         buffer.appendVarint(field << 3)

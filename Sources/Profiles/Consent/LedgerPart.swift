@@ -35,13 +35,13 @@ struct LedgerPart {
         self.entries = reader.read(count: reader.remaining)
     }
 
-    /// Whether bytes are a ledger with no more entries than are kept.
+    /// Whether bytes are a ledger of whole entries, and of no more than are kept.
     static func isWhole(_ bytes: UnsafeRawBufferPointer) -> Bool {
         var reader = ByteReader(bytes)
         _ = reader.read(count: Self.fixedBytes)
         var count = 0
-        while reader.remaining > 0 {
-            _ = reader.readPrefixed()
+        while reader.remaining > 0, count <= Self.entriesMax {
+            guard ConsentEntry.isWhole(reader.readPrefixed()) else { return false }
             count += 1
         }
         return reader.isAtCleanEnd && count <= Self.entriesMax

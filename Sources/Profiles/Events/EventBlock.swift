@@ -121,11 +121,13 @@ struct EventBlock {
         target.storeBytes(of: holder.rawValue, toByteOffset: before.count, as: UInt32.self)
         (target + before.count + SnapshotFormat.holderBytes).copyMemory(
             from: rest, byteCount: after.count)
-        return EventBlock(target).hasContent ? block : nil
+        return EventBlock(target).isWhole ? block : nil
     }
 
-    /// Whether the block has a content, which begins with the number of a name.
-    var hasContent: Bool { self.parts.content.count >= MemoryLayout<UInt16>.size }
+    /// Whether the block has the parts that its readers rely on.
+    ///
+    /// - Complexity: O(bytes); a start asks for every event.
+    var isWhole: Bool { ChangedEvent(self.wholeBytes) != nil }
 
     /// The parts of variable length, borrowed.
     struct Parts {

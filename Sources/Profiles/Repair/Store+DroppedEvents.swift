@@ -30,7 +30,7 @@ extension Store {
             part = self.pool.header(ProfileRef(rawValue: part)).pointee.mergedInto
         }
         // Lsns ascend along the chain: what came before the first merge is noted nowhere.
-        guard let first = merges.first, self.merges.entry(first).lsn < event.lsn else { return }
+        guard let first = merges.first, self.merges.entry(first).lsn <= event.lsn else { return }
         let mayHaveBeenAbsorbed = self.hasOtherHolders(event.parts.identifier, profile, lowest)
         // From the newest one on: an event that one of them did not bring was never with those
         // behind it.

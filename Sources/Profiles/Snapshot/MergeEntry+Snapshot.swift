@@ -105,7 +105,7 @@ extension Store {
     /// other, and what it keeps of them is there if it can be undone.
     func isWhole(_ merge: MergeEntry, of project: Project) -> Bool {
         for profile in [merge.loser, merge.survivor] {
-            guard profile.slot < self.pool.count(profile.shard),
+            guard self.isPlace(profile.rawValue),
                 self.pool.header(profile).pointee.project == project.id
             else { return false }
         }

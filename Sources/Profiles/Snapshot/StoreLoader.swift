@@ -32,8 +32,9 @@ package final class StoreLoader {
     /// The blocks of the merges, which come by their lsns but for those that were removed
     /// meanwhile.
     private var merges: [(lsn: UInt64, block: Handle, project: Project)] = []
-    /// Which profiles have come: one bit each, shard by shard.
-    private var seen: [[UInt64]] = []
+    /// One bit for each profile, shard by shard: while they come, whether it has; then, whether the
+    /// chain of merges behind it is still to be followed.
+    private var marks: [[UInt64]] = []
     private var appliedLSN: UInt64 = 0
     private var triggers = TriggerLoader()
     /// The profile that has more events, and the number of the next one.
@@ -175,7 +176,7 @@ package final class StoreLoader {
             else { return false }
             store.pool.load(
                 shard, count: counts.profiles, vacant: counts.vacant, locks: store.profileLocks)
-            self.seen.append([UInt64](repeating: 0, count: (counts.profiles + 63) / 64))
+            self.marks.append([UInt64](repeating: 0, count: (counts.profiles + 63) / 64))
             self.index.reserve(shard, counts.identifiers)
             self.addresses.reserve(shard, counts.addresses)
             self.events.reserve(shard, counts.events)
@@ -289,7 +290,7 @@ package final class StoreLoader {
         var reader = ByteReader(body)
         var reference: UInt32 = 0
         var header = ProfileHeader(from: &reader, reference: &reference)
-        guard reference > 0, self.isNew(ProfileRef(rawValue: reference)) else { return false }
+        guard self.isNew(ProfileRef(rawValue: reference)) else { return false }
         let profile = ProfileRef(rawValue: reference)
         guard header.isVacant || store.projects.find(header.project) != nil else { return false }
         let identity = reader.read(count: Int(header.identityBytes))
@@ -325,30 +326,46 @@ package final class StoreLoader {
     ///
     /// - Complexity: O(merged-away profiles): whatever was found to end is not followed again.
     private func chainsEnd(in store: Store) -> Bool {
-        var ended: Set<UInt32> = []
         for profile in self.mergedAway {
-            var chain: [ProfileRef] = []
             var next = profile
-            while !ended.contains(next.rawValue) {
-                guard chain.count <= self.mergedAway.count else { return false }
-                chain.append(next)
+            var steps = 0
+            while self.isMarked(next) {
+                guard steps <= self.mergedAway.count else { return false }
                 let mergedInto = store.pool.header(next).pointee.mergedInto
                 guard mergedInto != 0 else { break }
                 next = ProfileRef(rawValue: mergedInto)
+                steps += 1
             }
-            for profile in chain { ended.insert(profile.rawValue) }
+            next = profile
+            for _ in 0 ..< steps {
+                self.mark(next, false)
+                next = ProfileRef(rawValue: store.pool.header(next).pointee.mergedInto)
+            }
         }
         return true
     }
 
     private func isNew(_ profile: ProfileRef) -> Bool {
-        let (word, bit) = (profile.slot / 64, UInt64(1) << UInt64(profile.slot % 64))
-        guard let store = self.store, profile.slot < store.pool.count(profile.shard) else {
+        guard self.store?.isPlace(profile.rawValue) == true, !self.isMarked(profile) else {
             return false
         }
-        guard self.seen[profile.shard][word] & bit == 0 else { return false }
-        self.seen[profile.shard][word] |= bit
+        self.mark(profile, true)
         return true
+    }
+
+    // MARK: A bit of each profile
+
+    private func isMarked(_ profile: ProfileRef) -> Bool {
+        self.marks[profile.shard][profile.slot / 64] >> UInt64(profile.slot % 64) & 1 == 1
+    }
+
+    private func mark(_ profile: ProfileRef, _ isMarked: Bool) {
+        let bit = UInt64(1) << UInt64(profile.slot % 64)
+        if isMarked {
+            self.marks[profile.shard][profile.slot / 64] |= bit
+        } else {
+            self.marks[profile.shard][profile.slot / 64] &= ~bit
+        }
     }
 
     /// Reads the events of a profile's item; those that are missing come in items behind it.

@@ -48,7 +48,7 @@ struct TriggerLoader {
         let before = reader.read(count: SnapshotFormat.eventBytesBeforeHolder)
         let after = reader.read(
             count: totalBytes - SnapshotFormat.eventBytesBeforeHolder - SnapshotFormat.holderBytes)
-        guard profile != 0, reader.isAtCleanEnd, totalBytes >= EventBlock.bytesMin else {
+        guard store.isPlace(profile), reader.isAtCleanEnd, totalBytes >= EventBlock.bytesMin else {
             return false
         }
         let block = store.slab.allocate(Firing.headerBytes + totalBytes)
@@ -58,7 +58,7 @@ struct TriggerLoader {
         writer.write(profile)
         writer.write(after)
         let event = Firing(store.slab.pointer(block)).event
-        guard event.hasContent, event.lsn > trigger.createdLSN, event.lsn <= appliedLSN,
+        guard event.isWhole, event.lsn > trigger.createdLSN, event.lsn <= appliedLSN,
             SnapshotFormat.times.contains(event.receivedAt)
         else { return false }
         self.firings.append((trigger, event.lsn, block))
@@ -76,7 +76,7 @@ struct TriggerLoader {
             let lsn = reader.read(UInt64.self)
             let receivedAt = reader.read(Int64.self)
             let profile = ProfileRef(rawValue: reader.read())
-            guard !reader.overrun, profile.rawValue != 0, lsn > trigger.createdLSN,
+            guard !reader.overrun, store.isPlace(profile.rawValue), lsn > trigger.createdLSN,
                 lsn <= trigger.dueThrough, SnapshotFormat.times.contains(receivedAt)
             else { return false }
             let block = store.slab.allocate(FiredTime.bytes)
@@ -147,9 +147,7 @@ struct TriggerLoader {
     private static func survivor(_ profile: ProfileRef, of trigger: Trigger, _ store: Store)
         -> ProfileRef?
     {
-        guard store.isPlace(profile.rawValue),
-            store.pool.header(profile).pointee.project == trigger.project
-        else { return nil }
+        guard store.pool.header(profile).pointee.project == trigger.project else { return nil }
         let survivor = store.identities.survivor(of: profile)
         let header = store.pool.header(survivor).pointee
         return header.project == trigger.project && header.isLive ? survivor : nil
