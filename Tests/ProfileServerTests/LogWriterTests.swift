@@ -10,11 +10,18 @@ import Testing
         func wake() {}
     }
 
-    private func append(_ text: String, to queue: LogQueue) {
-        Array(text.utf8).withUnsafeBytes { queue.append($0) }
+    private func append(
+        _ text: String, to queue: LogQueue, of source: LogQueue.Source = .log
+    ) {
+        _ = Array(text.utf8).withUnsafeBytes { queue.append($0, of: source) }
     }
 
-    private func fill(_ queue: LogQueue) -> [[UInt8]] {
+    private func texts(_ next: LogQueue.Next) -> [String]? {
+        guard case .lines(let lines) = next else { return nil }
+        return lines.map { String(decoding: $0.bytes, as: UTF8.self) }
+    }
+
+    private func fill(_ queue: LogQueue) -> [LogQueue.Line] {
         let line = String(repeating: "x", count: 1_024)
         for _ in 0 ..< LogQueue.bytesMax / 1_024 { self.append(line, to: queue) }
         #expect(queue.dropped == 0)
@@ -31,7 +38,7 @@ import Testing
         queue.finished(lines[0], isLost: false)
         self.append("b", to: queue)
         #expect(queue.dropped == 1)
-        #expect(queue.take(isFlowing: true) == .lines([Array("b".utf8)]))
+        #expect(self.texts(queue.take(isFlowing: true)) == ["b"])
     }
 
     @Test func lossIsReportedOnceAfterTheLinesThatCameBefore() {
@@ -40,7 +47,7 @@ import Testing
         for _ in 0 ..< 3 { self.append("lost", to: queue) }
         for line in lines { queue.finished(line, isLost: false) }
         self.append("after", to: queue)
-        #expect(queue.take(isFlowing: true) == .lines([Array("after".utf8)]))
+        #expect(self.texts(queue.take(isFlowing: true)) == ["after"])
         #expect(queue.take(isFlowing: true) == .report(dropped: 3))
         #expect(queue.take(isFlowing: true) == .wait)
         #expect(queue.dropped == 3)
@@ -58,11 +65,24 @@ import Testing
         #expect(queue.dropped == 1)
     }
 
+    /// Lines that somebody else has given count for him, whether they had no space or were not
+    /// written.
+    @Test func lossOfALineThatWasOfferedIsNotTheLogs() {
+        let queue = LogQueue(waker: NoWaker())
+        self.append("a", to: queue, of: .offered)
+        guard case .lines(let lines) = queue.take(isFlowing: true) else { return }
+        queue.finished(lines[0], isLost: true)
+        _ = self.fill(queue)
+        self.append("b", to: queue, of: .offered)
+        #expect(queue.dropped(of: .offered) == 2 && queue.dropped == 0)
+        #expect(queue.take(isFlowing: true) == .wait)
+    }
+
     @Test func stoppedQueueEndsAfterItsLines() {
         let queue = LogQueue(waker: NoWaker())
         self.append("a", to: queue)
         queue.stop()
-        #expect(queue.take(isFlowing: true) == .lines([Array("a".utf8)]))
+        #expect(self.texts(queue.take(isFlowing: true)) == ["a"])
         #expect(queue.take(isFlowing: true) == .end)
     }
 }

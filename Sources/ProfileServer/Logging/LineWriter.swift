@@ -35,7 +35,7 @@ final class LineWriter: Sendable {
             case .lines(let lines):
                 for line in lines {
                     // SAFETY: the array owns the bytes for the call.
-                    isFlowing = line.withUnsafeBytes { write($0) }
+                    isFlowing = line.bytes.withUnsafeBytes { write($0) }
                     self.queue.finished(line, isLost: !isFlowing)
                 }
             case .report(let dropped): onLoss(dropped)

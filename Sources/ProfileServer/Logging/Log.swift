@@ -107,6 +107,6 @@ package final class Log: Sendable {
     }
 
     private static func append(literal: String, to line: inout ByteBuffer) {
-        for byte in literal.utf8 { line.append(byte) }
+        line.append(text: literal)
     }
 }

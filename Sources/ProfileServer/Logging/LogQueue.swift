@@ -1,5 +1,4 @@
 import IOCore
-import Synchronization
 
 /// Lines on their way to the thread that writes them.
 ///
@@ -11,19 +10,40 @@ package final class LogQueue: Sendable {
     /// lines, more than a server logs in a day.
     package static let bytesMax = 256 << 10
 
+    /// Who is told of the loss of a line.
+    package enum Source: Int, CaseIterable, Sendable {
+        /// Whoever reads the log: it says how many are missing.
+        case log
+        /// Whoever has given the line, by `dropped(of:)`.
+        case offered
+    }
+
+    /// A line that waits.
+    package struct Line: Equatable, Sendable {
+        package let bytes: [UInt8]
+        package let source: Source
+    }
+
     private struct State: Sendable {
-        var lines: [[UInt8]] = []
+        var lines: [Line] = []
         /// Of the lines that are not written yet.
         var bytes = 0
+        /// Lines dropped since the start, by source.
+        var dropped = [UInt64](repeating: 0, count: Source.allCases.count)
         /// Lines dropped that no line of the log reports yet.
         var droppedUnreported: UInt64 = 0
         var isStopping = false
+
+        mutating func drop(_ source: Source) {
+            self.dropped[source.rawValue] += 1
+            if source == .log { self.droppedUnreported += 1 }
+        }
     }
 
     /// What the writer does next.
     package enum Next: Equatable, Sendable {
         /// Write these, then call `finished` for each.
-        case lines([[UInt8]])
+        case lines([Line])
         /// Report that so many lines were dropped: the reader follows again.
         case report(dropped: UInt64)
         case wait
@@ -31,7 +51,6 @@ package final class LogQueue: Sendable {
     }
 
     private let state = Guarded(State())
-    private let droppedCell = Atomic<UInt64>(0)
     private let waker: any Waker
 
     /// - Parameter waker: Woken when there is something to write, or nothing will come any more.
@@ -39,35 +58,31 @@ package final class LogQueue: Sendable {
         self.waker = waker
     }
 
-    /// Lines dropped since the start.
-    package var dropped: UInt64 { self.droppedCell.load(ordering: .relaxed) }
+    /// Lines of the log itself that were dropped since the start.
+    package var dropped: UInt64 { self.dropped(of: .log) }
+
+    /// Lines of a source that were dropped since the start.
+    package func dropped(of source: Source) -> UInt64 {
+        self.state.withLock { $0.dropped[source.rawValue] }
+    }
 
     /// Adds a copy of a line, or drops it if there is no space. Never blocks.
     ///
-    /// - Parameter bytesMax: As for `offer`.
-    package func append(_ line: UnsafeRawBufferPointer, bytesMax: Int = LogQueue.bytesMax) {
-        if !self.add(line, bytesMax: bytesMax, reportsLoss: true) {
-            self.droppedCell.add(1, ordering: .relaxed)
-        }
-    }
-
-    /// Adds a copy of a line whose loss the caller counts. Never blocks.
-    ///
     /// - Parameter bytesMax: Most bytes that wait with this line among them: less than the whole
     ///   for lines that must not displace others.
-    /// - Returns: Whether there was space.
-    package func offer(_ line: UnsafeRawBufferPointer, bytesMax: Int) -> Bool {
-        self.add(line, bytesMax: bytesMax, reportsLoss: false)
-    }
-
-    private func add(_ line: UnsafeRawBufferPointer, bytesMax: Int, reportsLoss: Bool) -> Bool {
+    /// - Returns: Whether there was space; what becomes of the line then, `dropped` says.
+    @discardableResult
+    package func append(
+        _ line: UnsafeRawBufferPointer, of source: Source = .log,
+        bytesMax: Int = LogQueue.bytesMax
+    ) -> Bool {
         let isAdded = self.state.withLock { state -> Bool in
             guard state.bytes + line.count <= bytesMax else {
-                if reportsLoss { state.droppedUnreported += 1 }
+                state.drop(source)
                 return false
             }
             state.bytes += line.count
-            state.lines.append(Array(line))
+            state.lines.append(Line(bytes: Array(line), source: source))
             return true
         }
         if isAdded { self.waker.wake() }
@@ -93,12 +108,11 @@ package final class LogQueue: Sendable {
     }
 
     /// A line is written, or lost because nobody reads any more.
-    package func finished(_ line: [UInt8], isLost: Bool) {
+    package func finished(_ line: Line, isLost: Bool) {
         self.state.withLock { state in
-            state.bytes -= line.count
-            if isLost { state.droppedUnreported += 1 }
+            state.bytes -= line.bytes.count
+            if isLost { state.drop(line.source) }
         }
-        if isLost { self.droppedCell.add(1, ordering: .relaxed) }
     }
 
     /// Lets the writer end once it has written what waits.

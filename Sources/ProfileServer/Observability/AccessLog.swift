@@ -51,7 +51,13 @@ final class AccessLog: CallSink {
     }
 
     /// Lines lost since the start, because nobody read them or the disk was full.
-    var dropped: UInt64 { self.queue.dropped + self.lostCell.load(ordering: .relaxed) }
+    var dropped: UInt64 { self.queue.dropped + self.lost }
+
+    /// Of those, the ones that had left the queue.
+    private var lost: UInt64 {
+        self.file == nil
+            ? self.standardError.dropped(of: .offered) : self.lostCell.load(ordering: .relaxed)
+    }
 
     func record(_ record: CallRecord) { self.queue.append(record) }
 
@@ -66,6 +72,7 @@ final class AccessLog: CallSink {
     /// Writes lines until `finish`; the body of its thread.
     func run() {
         var line = ByteBuffer(capacity: 1_024)
+        var (unreported, lostBefore): (UInt64, UInt64) = (0, 0)
         while true {
             self.file?.reopenIfDue()
             // Before the queue is looked at: what was added before the stop is written.
@@ -74,13 +81,17 @@ final class AccessLog: CallSink {
             for record in records {
                 line.removeAll()
                 self.format.append(record, project: self.names.name(of: record.project), to: &line)
-                self.write(line.bytes)
+                _ = self.write(line.bytes)
             }
-            if dropped > 0 {
+            let lost = self.lost
+            unreported += dropped + lost - lostBefore
+            // Only behind lines that were taken, or the one that says so would be lost, too.
+            if unreported > 0, lost == lostBefore, !records.isEmpty {
                 line.removeAll()
-                AccessLine.appendLoss(of: dropped, at: self.clock.wallMicroseconds(), to: &line)
-                self.write(line.bytes)
+                AccessLine.appendLoss(of: unreported, at: self.clock.wallMicroseconds(), to: &line)
+                if self.write(line.bytes) { unreported = 0 }
             }
+            lostBefore = lost
             guard records.isEmpty else { continue }
             if isStopping { break }
             self.end.parker.park(forNanoseconds: nil)
@@ -88,11 +99,15 @@ final class AccessLog: CallSink {
         self.end.announce()
     }
 
-    private func write(_ line: UnsafeRawBufferPointer) {
-        let isWritten =
-            self.file?.append(line, isFinishing: { self.end.isFinishing })
-            ?? self.standardError.offer(line, bytesMax: Self.standardErrorBytesMax)
+    /// Writes a line, or counts it as lost.
+    private func write(_ line: UnsafeRawBufferPointer) -> Bool {
+        guard let file = self.file else {
+            return self.standardError.append(
+                line, of: .offered, bytesMax: Self.standardErrorBytesMax)
+        }
+        let isWritten = file.append(line, isFinishing: { self.end.isFinishing })
         if !isWritten { self.lostCell.add(1, ordering: .relaxed) }
+        return isWritten
     }
 
     /// Waits until every line is written, but not longer than `nanoseconds`. Called once, when no
