@@ -224,15 +224,8 @@ final class AdminConnection {
 
     /// Reads once; `nil` if bytes were received, otherwise what to wait for.
     private func read(_ context: Context) -> IOInterest? {
-        // The parser rejects a head that fills its buffer, so there is free space here; a read of
-        // zero bytes would look like the end of the input.
-        let capacity = min(self.parser.freeBytes, context.scratch.count)
-        precondition(capacity > 0, "the parser asks for more only when it has free space")
-        let target = UnsafeMutableRawBufferPointer(rebasing: context.scratch[..<capacity])
-        switch self.inputEnded ? .closed : self.socket.read(into: target) {
-        case .bytes(let count):
-            self.parser.receive(UnsafeRawBufferPointer(rebasing: target[..<count]))
-            return nil
+        switch self.inputEnded ? .closed : self.receive(context) {
+        case .bytes: return nil
         case .closed:
             self.inputEnded = true
             return .read
@@ -269,16 +262,25 @@ final class AdminConnection {
     /// connection when there is no space left to read into: its end would be hidden behind the
     /// bytes, and its reset be reported in every turn.
     private func watch(_ context: Context) -> IOInterest? {
-        precondition(self.parser.freeBytes > 0, "a full buffer ends the connection")
-        let capacity = min(self.parser.freeBytes, context.scratch.count)
-        let target = UnsafeMutableRawBufferPointer(rebasing: context.scratch[..<capacity])
-        switch self.socket.read(into: target) {
-        case .bytes(let count):
-            self.parser.receive(UnsafeRawBufferPointer(rebasing: target[..<count]))
-            return self.parser.freeBytes > 0 ? .read : nil
+        switch self.receive(context) {
+        case .bytes: return self.parser.freeBytes > 0 ? .read : nil
         case .wouldBlock: return .read
         case .closed: return nil
         }
+    }
+
+    /// Reads once, into the parser.
+    private func receive(_ context: Context) -> IOOutcome {
+        // The parser rejects a head that fills its buffer, and a full one ends a connection that
+        // waits, so there is free space here; a read of zero bytes would look like the end.
+        let capacity = min(self.parser.freeBytes, context.scratch.count)
+        precondition(capacity > 0, "the parser has free space")
+        let target = UnsafeMutableRawBufferPointer(rebasing: context.scratch[..<capacity])
+        let outcome = self.socket.read(into: target)
+        if case .bytes(let count) = outcome {
+            self.parser.receive(UnsafeRawBufferPointer(rebasing: target[..<count]))
+        }
+        return outcome
     }
 
     private func linger(_ context: Context) -> IOInterest? {

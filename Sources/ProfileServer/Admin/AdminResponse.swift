@@ -50,7 +50,7 @@ package enum AdminResponse {
             return Content(
                 status: .notFound, body: "not found; pages: \(paths.joined(separator: " "))\n")
         }
-        guard request.method == .get || request.method == .head else {
+        guard request.method.isRead else {
             return Content(
                 status: .methodNotAllowed, fields: "\r\nAllow: GET, HEAD",
                 body: "only GET and HEAD\n")

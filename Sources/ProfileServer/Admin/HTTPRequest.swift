@@ -6,6 +6,9 @@ package struct HTTPRequest: Equatable, Sendable {
         /// Without a body, as every request.
         case post
         case other
+
+        /// Whether it asks for a page.
+        var isRead: Bool { self == .get || self == .head }
     }
 
     package var method: Method

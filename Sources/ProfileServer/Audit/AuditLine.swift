@@ -32,7 +32,7 @@ struct AuditLine {
         line.append(",\"reason\":")
         Self.append(record.reason, to: &line)
         line.append(",\"lsn\":")
-        for digit in record.lsn.description.utf8 { line.append(digit) }
+        line.append(text: record.lsn.description)
         line.append(",\"trace\":")
         if let trace = record.trace {
             Self.append(trace.description, to: &line)
@@ -46,7 +46,7 @@ struct AuditLine {
     static func appendLoss(of lines: UInt64, at microseconds: Int64, to line: inout ByteBuffer) {
         self.begin(microseconds, in: &line)
         line.append(",\"lines_lost\":")
-        for digit in lines.description.utf8 { line.append(digit) }
+        line.append(text: lines.description)
         line.append("}\n")
     }
 
@@ -54,7 +54,7 @@ struct AuditLine {
     static func appendDenials(_ count: UInt64, at microseconds: Int64, to line: inout ByteBuffer) {
         self.begin(microseconds, in: &line)
         line.append(",\"refused_more\":")
-        for digit in count.description.utf8 { line.append(digit) }
+        line.append(text: count.description)
         line.append("}\n")
     }
 

@@ -66,8 +66,7 @@ final class ConsoleResponder: HTTPResponder {
             return .content(ConsoleContent.text(.misdirected, ConsoleOrigin.allowed))
         }
         if let file = ConsoleAssets.find(request.path) {
-            let isRead = request.method == .get || request.method == .head
-            return .content(isRead ? file : Self.onlyAllowed("GET, HEAD"))
+            return .content(request.method.isRead ? file : Self.onlyAllowed("GET, HEAD"))
         }
         guard request.path.hasPrefix("/api/") else {
             return .content(ConsoleContent.text(.notFound, "not found"))
