@@ -146,7 +146,8 @@ def test_the_page_is_read_only(page):
         for query in QUERIES:
             assert page.ask(f"/api/{query}?profile_id={profile_id}", method)[0] == 405
         assert page.ask("/", method)[0] == 405
-    for path, methods in [("/", "GET, HEAD"), ("/api/session", "GET, POST"), ("/api/session/end", "POST")]:
+    allowed = {"/": "GET, HEAD", "/api/session": "GET, POST", "/api/session/end": "POST", "/api/overview": "GET"}
+    for path, methods in allowed.items():
         status, fields, _ = page.ask(path, "PUT")
         assert (status, fields["allow"]) == (405, methods)
     for query in set(QUERIES) - {"changes", "find"}:
@@ -361,7 +362,7 @@ def test_a_drain_does_not_wait_for_pages_that_follow(tmp_path):
         connection.sendall(
             f"GET /api/changes?profile_id={profile_id}&from={start} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
         )
-        time.sleep(0.3)
+        assert wait_until(lambda: "profiles.v1.Profiles/Watch" in console.get("/debug/streams")[1])
         # Less than the 20 s after which a page that follows ends by itself.
         assert console.stop(signal.SIGTERM, timeout=15) == 0
 

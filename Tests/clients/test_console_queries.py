@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from conftest import custom, event, fails, profiles_pb2, track, types_pb2, unique
 from console_tools import page, person  # noqa: F401  (a fixture)
 
@@ -90,30 +92,39 @@ def test_changes_continue_where_the_last_response_ended(page):
     assert seen == ["a0", "b0", "a1", "b1", "a2", "b2"]
 
 
-def large_event(**fields):
-    """An event whose texts have 1.8 MB in all."""
-    one = event(**fields)
-    for number in range(20):
-        for _ in range(25):
-            item = one.attributes[f"list_{number}"].objects.items.add()
-            for field in range(3):
-                item.fields[f"text_{field}"].string = "\U0001f600" * 300
+def large_event(texts, **value):
+    """An event with so many texts, which are equal."""
+    one = event(event_id=unique("large"))
+    for number in range(texts):
+        items = one.attributes[f"list_{number % 20}"].objects.items
+        if len(items) < 25:
+            items.add()
+        item = items[number // 20 % 25]
+        item.fields[f"text_{number // 500}"].CopyFrom(types_pb2.Value(**value))
     return one
 
 
-def test_changes_with_large_events_come_in_several_responses(page):
+@pytest.mark.parametrize(
+    "events",
+    [
+        # A character that JSON escapes with six.
+        [large_event(1_700, string="a" + "\x01" * 299) for _ in range(6)],
+        # The largest event behind one that leaves space for it, and as many quotes as fit.
+        [large_event(1_400, string="a" * 300), large_event(1_950, url="http://a/" + '"' * 2_000)],
+    ],
+    ids=["escaped", "largest"],
+)
+def test_changes_with_large_events_come_in_as_many_responses_as_they_need(page, events):
     who = custom()
     made = page.stub.Track(track(who))
-    for number in range(6):
-        page.stub.Track(track(who, large_event(event_id=f"large-{number}")))
-    position, seen, responses = {"from": made.lsn + 1, "skip": 0}, [], 0
-    while len(seen) < 6:
+    for one in events:
+        page.stub.Track(track(who, one))
+    position, seen = {"from": made.lsn + 1, "skip": 0}, []
+    while len(seen) < len(events):
         read = page.api("changes", profile_id=made.profile_id, **position)
         position = {name: read[name] for name in ["from", "skip"]}
         seen += [one["change"]["event"]["event_id"] for one in read["changes"]]
-        responses += 1
-    assert seen == [f"large-{number}" for number in range(6)]
-    assert responses > 2
+    assert seen == [one.event_id for one in events]
 
 
 def test_changes_skip_what_is_known_of_an_lsn(page):

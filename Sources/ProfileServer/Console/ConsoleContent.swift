@@ -9,10 +9,10 @@ struct ConsoleFailure: Error, Equatable {
 /// Makes the responses of the profile page. Data are JSON only, whose writer escapes every text,
 /// and a browser that is told not to guess takes them for nothing else.
 enum ConsoleContent {
-    /// Largest response, in bytes: events of 1 MiB and one more, as large as a message may be, of
-    /// 4 MiB, are below it: of its 2,000 texts, of 300 characters each, JSON can make 3 MiB more if
-    /// each is to be escaped.
-    static let bytesMax = 8 << 20
+    /// Largest response, in bytes. JSON escapes a character with up to five more; of an event of
+    /// 4 MiB, the largest, most are in URLs, where it is one. So changes of 512 KiB, and one event
+    /// more, are below it.
+    static let bytesMax = 12 << 20
 
     /// Nothing but this listener's own files; no script or style in a page, no frames, no forms
     /// that are sent anywhere, and no text that becomes markup.

@@ -11,7 +11,7 @@ extension ConsoleQueries {
     private static let changesMax = 100
     /// Bytes of messages of Watch after which a response ends, so that it stays below
     /// `ConsoleContent.bytesMax` with a last message of the largest size.
-    private static let messageBytesMax = 1 << 20
+    private static let messageBytesMax = 512 << 10
     /// After a change, how long the next one may take to come with it, in milliseconds.
     private static let silenceMilliseconds: Int64 = 50
 
