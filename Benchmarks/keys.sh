@@ -24,12 +24,10 @@ start_floor
     key create --scopes write > "$work/key"
 
 round() { # NAME: one load, one line
-    local before key=() server=${1%_keyed}
+    local key=() server=${1%_keyed}
     [[ $1 != *keyed ]] || key=(--key-file "$work/key")
-    before=$(cpu "$server")
-    .build/release/profile-bench --port "${ports[$server]}" --requests "$requests" "${key[@]}" > /dev/null
-    awk -v a="$before" -v b="$(cpu "$server")" -v n="$requests" 'BEGIN {printf "%.3f\n", (b - a) / n}' \
-        >> "$work/$1.costs"
+    cost "$server" "$requests" .build/release/profile-bench --port "${ports[$server]}" --requests "$requests" \
+        "${key[@]}" >> "$work/$1.costs"
 }
 for name in "${names[@]}"; do round "$name"; done
 rm "$work"/*.costs

@@ -44,10 +44,7 @@ ratio bytes_per_profile 1.3
 ratio start_from_log_seconds 2
 for _ in $(seq "$rounds"); do
     for name in one many; do
-        before=$(cpu "$name")
-        load "$name" track "$requests"
-        awk -v a="$before" -v b="$(cpu "$name")" -v n="$requests" 'BEGIN {printf "%.3f\n", (b - a) / n}' \
-            >> "$work/$name.track_microseconds"
+        cost "$name" "$requests" load "$name" track "$requests" >> "$work/$name.track_microseconds"
     done
 done
 ratio track_microseconds 1.25

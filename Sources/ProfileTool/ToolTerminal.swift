@@ -49,16 +49,8 @@ package struct ToolTerminal {
         var terminal = ToolTerminal(
             say: { output.write($0) }, complainLine: { errors.write($0 + "\n") },
             overwriteLine: overwrites ? { errors.write("\r\u{1B}[K\($0)") } : nil,
-            now: {
-                var time = timespec()
-                clock_gettime(CLOCK_REALTIME, &time)
-                return Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1_000
-            },
-            nanoseconds: {
-                var time = timespec()
-                clock_gettime(CLOCK_MONOTONIC, &time)
-                return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
-            },
+            now: { Int64(ClientClock.nanoseconds(CLOCK_REALTIME) / 1_000) },
+            nanoseconds: { ClientClock.nanoseconds() },
             unique: {
                 String(UInt64.random(in: .min ... .max), radix: 36)
                     + String(UInt64.random(in: .min ... .max), radix: 36)

@@ -10,8 +10,7 @@ import threading
 import hpack
 import pytest
 
-from conftest import get, profiles_pb2_grpc
-from profiles.v1.types_pb2 import Identifier
+from conftest import custom, get, profiles_pb2_grpc
 from raw import ACK, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PREFACE, SETTINGS, frame, message
 from test_profilectl import BENCH
 
@@ -172,7 +171,7 @@ def test_a_value_seed_gives_each_person_values_of_their_own_lengths(server):
     def values(seed):
         flags = ["--mix", "profile", "--ids", "40", "--requests", "40", "--value-seed", str(seed)]
         subprocess.run([BENCH, "--address", server.listen, *flags], check=True, stdout=subprocess.DEVNULL, timeout=60)
-        people = [stub.GetProfile(get(Identifier(custom_id=f"user-{number:06}"))).profile for number in range(40)]
+        people = [stub.GetProfile(get(custom(f"user-{number:06}"))).profile for number in range(40)]
         return [tuple(person.attributes[f"attribute_{index}"].integer for index in range(10)) for person in people]
 
     first = values(1)

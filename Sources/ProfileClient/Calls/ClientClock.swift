@@ -7,10 +7,10 @@ package enum ClientClock {
         Int64(Self.nanoseconds() / 1_000_000)
     }
 
-    /// Monotonic time in nanoseconds.
-    static func nanoseconds() -> UInt64 {
+    /// Monotonic time in nanoseconds, or that of another clock.
+    package static func nanoseconds(_ clock: clockid_t = CLOCK_MONOTONIC) -> UInt64 {
         var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
+        clock_gettime(clock, &time)
         return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
     }
 }

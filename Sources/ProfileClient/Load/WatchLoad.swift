@@ -104,9 +104,7 @@ package struct WatchLoad {
     }
 
     private static func now(_ clock: clockid_t) -> Double {
-        var time = timespec()
-        clock_gettime(clock, &time)
-        return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
+        Double(ClientClock.nanoseconds(clock)) / 1e9
     }
 }
 
