@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from conftest import BINARY, ROOT
+from package_files import unit_lines
 from test_metrics_pages import ALERTS, NAME, names
 
 TEXT = (ROOT / "docs/runbook.md").read_text()
@@ -14,7 +15,7 @@ SECTIONS = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", TEXT, re.MULTILINE | 
 RULES = re.findall(r"^ +- alert: (\w+)$.*?^ +runbook: (\S+)$", ALERTS.read_text(), re.MULTILINE | re.DOTALL)
 BLOCKS = re.findall(r"^```sh\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 LINES = [line for block in BLOCKS for line in block.splitlines()]
-# What a machine with systemd has anyway.
+# What a machine with systemd has anyway, and what makes certificates.
 OF_THE_MACHINE = {"curl", "journalctl", "systemctl", "df", "du", "grep", "tail", "timedatectl", "openssl"}
 
 
@@ -55,7 +56,7 @@ def test_every_line_is_one_that_a_shell_parses():
 
 
 def test_every_command_exists():
-    assert {command[0] for command in ALL} <= OF_THE_MACHINE | {"profilectl", "profiled"}
+    assert {command[0] for command in ALL} <= OF_THE_MACHINE | {"profilectl"}
 
 
 @pytest.mark.parametrize("command", [shlex.join(one) for one in ALL if one[0] == "profilectl"])
@@ -74,10 +75,6 @@ def test_profilectl_knows_its_commands_and_flags(command):
 
 
 def test_profiled_knows_its_flags():
-    for command in ALL:
-        if command[0] == "profiled":
-            assert subprocess.run([BINARY, *command[1:]], capture_output=True, timeout=30).returncode == 0
-    # Flags that the text names.
     known = subprocess.run([BINARY, "--help"], capture_output=True, text=True, timeout=30).stdout
     prose = re.sub(r"^```.*?^```$", "", TEXT, flags=re.MULTILINE | re.DOTALL)
     flags = set(re.findall(r"`(--[a-z-]+)", prose))
@@ -85,8 +82,12 @@ def test_profiled_knows_its_flags():
 
 
 def test_the_server_writes_where_its_unit_lets_it():
-    folders = [command[2] for command in ALL if command[:2] == ["profilectl", "backup"]]
-    assert folders and all(folder.startswith("/var/lib/profiles/") for folder in folders)
+    (state,) = unit_lines("StateDirectory")
+    operations = (ROOT / "docs/operations.md").read_text()
+    folders = re.findall(r"^profilectl backup (\S+)", "\n".join(LINES) + operations, re.MULTILINE)
+    assert len(folders) > 1
+    for folder in folders:
+        assert folder.replace("$DATA", "/var/lib/profiles").startswith(f"/var/lib/{state}/"), folder
 
 
 def test_every_page_that_is_asked_for_is_there(shared):
