@@ -104,18 +104,14 @@ def large_event(texts, **value):
     return one
 
 
-@pytest.mark.parametrize(
-    "events",
-    [
-        # A character that JSON escapes with six.
-        [large_event(1_700, string="a" + "\x01" * 299) for _ in range(6)],
-        # The largest event behind one that leaves space for it, and as many quotes as fit.
-        [large_event(1_400, string="a" * 300), large_event(1_950, url="http://a/" + '"' * 2_000)],
-    ],
-    ids=["escaped", "largest"],
-)
-def test_changes_with_large_events_come_in_as_many_responses_as_they_need(page, events):
-    who = custom()
+# 0.5 MB of a character that JSON escapes with six, and the largest event, with as many quotes as it can have.
+ESCAPED = {"texts": 1_600, "string": "a" + "\x01" * 299}
+LARGEST = {"texts": 1_950, "url": "http://a/" + '"' * 2_000}
+
+
+@pytest.mark.parametrize("kinds", [[ESCAPED, LARGEST], [ESCAPED, ESCAPED, LARGEST]], ids=len)
+def test_changes_with_large_events_come_in_as_many_responses_as_they_need(page, kinds):
+    who, events = custom(), [large_event(**kind) for kind in kinds]
     made = page.stub.Track(track(who))
     for one in events:
         page.stub.Track(track(who, one))
