@@ -19,9 +19,10 @@ for kind in "${kinds[@]}"; do
     # The test runner itself leaves some 400 bytes behind at its end; the server below is searched for leaks.
     ASAN_OPTIONS=detect_leaks=0 swift test --skip-build --sanitize="$kind" --scratch-path ".build-$kind" \
         > "$work/tests.log" 2>&1 || status=$?
-    grep -E 'Test run with' "$work/tests.log" | tail -1
+    grep -E 'Test run with' "$work/tests.log" | tail -1 || true
     if [ "$status" -ne 0 ] || grep -qE 'Sanitizer|SUMMARY' "$work/tests.log"; then
-        grep -nE -A30 'Sanitizer|✘' "$work/tests.log" | head -80
+        grep -nE -A30 'Sanitizer|✘' "$work/tests.log" | head -80 || tail -20 "$work/tests.log"
+        echo "the unit tests under the $kind sanitizer ended with status $status" >&2
         exit 1
     fi
 

@@ -144,6 +144,8 @@ final class Connection {
             // Does nothing if an earlier frame has ended the session.
             nghttp2_session_terminate_session(self.session, code.rawValue)
         }
+        // It may have begun now, and end before anything else is due.
+        if self.machine.hasOpenHeaderBlock { self.loop.scheduleCheck(of: self) }
         self.loop.wholeRequests.drain { stream, connection in connection.begin(stream) }
         if !self.gate.budget.settle() { self.machine.fail(.frameFlood) }
         self.markDirty()
@@ -161,7 +163,6 @@ final class Connection {
         case NGHTTP2_ERR_TOO_MANY_CONTINUATIONS.rawValue: self.machine.fail(.headerFlood)
         default: self.machine.fail(.protocolError)
         }
-        if self.machine.hasOpenHeaderBlock { self.loop.scheduleCheck(of: self) }
         self.markDirty()
     }
 

@@ -123,7 +123,7 @@ extension Tool {
             request: { try encoder.encode(first, as: method.request) }, position: { "" },
             received: { call, message in
                 last = call
-                let firing = try self.decoded(message, of: method)
+                let firing = try method.decode(message)
                 let isHeartbeat = firing["heartbeat"]?.isTrue == true
                 guard !isHeartbeat, let id = firing["firing_id"]?.text else {
                     if self.arguments.has("--heartbeats"), self.wantsJSON {

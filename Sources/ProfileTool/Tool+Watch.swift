@@ -36,8 +36,8 @@ extension Tool {
             },
             position: { position.next == 0 ? "" : " from lsn \(position.next)" },
             received: { _, message in
-                let response = try self.decoded(message, of: method)
-                let lsn = response["lsn"].flatMap { UInt64($0.text ?? $0.description) } ?? 0
+                let response = try method.decode(message)
+                let lsn = response["lsn"]?.lsn ?? 0
                 guard let change = response["change"] else {
                     position.pass(heartbeat: lsn)
                     if !isResumed, !self.wantsJSON {
@@ -69,15 +69,6 @@ extension Tool {
             firstMilliseconds: timeout,
             patienceMilliseconds: self.arguments.has("--timeout") ? timeout : nil,
             sendsMore: sendsMore, isFinite: isFinite)
-    }
-
-    /// A message as JSON.
-    func decoded(_ message: [UInt8], of method: RPCMethod) throws(RPCFailure) -> JSONValue {
-        guard let json = MessageJSON.decode(message, as: method.response) else {
-            throw RPCFailure(
-                withoutResponse: 13, "the response of \(method.path) has an unexpected format")
-        }
-        return json
     }
 
     private func firstLSN() throws(UsageError) -> UInt64 {

@@ -83,7 +83,7 @@ struct FrameHeader: Equatable, Sendable {
         return crc
     }
 
-    /// Reads a header whose checksum is right; `nil` for anything else.
+    /// Reads a header whose checksum is right, with numbers that a log has; `nil` for anything else.
     static func read(_ bytes: UnsafeRawBufferPointer, seed: UInt32) -> (
         header: FrameHeader, crc: UInt32
     )? {
@@ -100,7 +100,8 @@ struct FrameHeader: Equatable, Sendable {
             payloadCRC: reader.read())
         let crc = reader.read(UInt32.self)
         let body = UnsafeRawBufferPointer(rebasing: bytes[..<(Self.bytes - 4)])
-        guard crc == crc32c(body, continuing: seed), header.payloadBytes <= Self.payloadBytesMax
+        guard crc == crc32c(body, continuing: seed), header.payloadBytes <= Self.payloadBytesMax,
+            LogNumber.allowed.contains(header.number), LogNumber.allowed.contains(header.firstLSN)
         else { return nil }
         return (header, crc)
     }

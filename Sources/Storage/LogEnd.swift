@@ -50,7 +50,8 @@ struct LogEnd: Equatable {
         buffer.append(crc32c(UnsafeRawBufferPointer(rebasing: buffer.bytes[start...])))
     }
 
-    /// Reads a slot; `nil` if it was never written, or not to its end.
+    /// Reads a slot; `nil` if it was never written, or not to its end, or has numbers that no log
+    /// has.
     init?(_ bytes: UnsafeRawBufferPointer) {
         guard bytes.count >= Self.slotBytes else { return nil }
         let body = UnsafeRawBufferPointer(rebasing: bytes[..<(Self.slotBytes - 4)])
@@ -63,7 +64,11 @@ struct LogEnd: Equatable {
         self.segment = reader.read()
         self.nextFrame = reader.read()
         self.nextLSN = reader.read()
-        guard reader.read(UInt32.self) == crc32c(body) else { return nil }
+        guard reader.read(UInt32.self) == crc32c(body),
+            [self.sequence, self.segment, self.nextFrame, self.nextLSN].allSatisfy({
+                LogNumber.allowed.contains($0)
+            })
+        else { return nil }
     }
 
     init(

@@ -48,7 +48,7 @@ struct SegmentFiles: Sendable {
             return nil
         }
         guard let number = UInt64(name.dropLast(Self.suffix.count), radix: 16),
-            Self.name(of: number) == name
+            LogNumber.allowed.contains(number), Self.name(of: number) == name
         else { return nil }
         return number
     }

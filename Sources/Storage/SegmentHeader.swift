@@ -83,6 +83,9 @@ struct SegmentHeader: Equatable {
             previousHeaderCRC: reader.read())
         guard reader.read(UInt32.self) == crc32c(body) else { return .damaged }
         if preamble.version > Self.version { return .newer(version: preamble.version) }
-        return preamble.isExactly(Self.version) ? .header(header) : .damaged
+        let numbers = [header.number, header.firstFrame, header.firstLSN]
+        guard preamble.isExactly(Self.version), numbers.allSatisfy(LogNumber.allowed.contains)
+        else { return .damaged }
+        return .header(header)
     }
 }

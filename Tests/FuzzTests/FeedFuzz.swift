@@ -12,6 +12,8 @@ enum FeedFuzz {
 
     /// What is appended behind whatever was found.
     private static let record: [UInt8] = Array("another".utf8)
+    /// Two more are allowed behind it.
+    private static let lastLSN = LogNumber.allowed.upperBound - 2
     /// More than the pieces of work of any start.
     private static let stepsMax = 1_000
 
@@ -34,9 +36,9 @@ enum FeedFuzz {
         }
         // A position that is in the kept segments, and one that no segment reaches.
         let first = header?.firstLSN ?? 1
-        let positions: [UInt64] = [first, first &+ 11, first &+ 7, UInt64.max - 2]
+        let positions = [first, first + 11, first + 7, self.lastLSN]
         for snapshotLSN in positions {
-            self.start(file, header, behind: min(max(1, snapshotLSN), .max - 2))
+            self.start(file, header, behind: min(snapshotLSN, self.lastLSN))
         }
     }
 
@@ -144,18 +146,12 @@ enum FeedFuzz {
         return crc32c(named.bytes)
     }
 
-    private static func word(_ bytes: UnsafeRawBufferPointer, at offset: Int) -> UInt32 {
-        var reader = ByteReader(bytes)
-        reader.offset = offset
-        return reader.read()
-    }
-
     /// The offsets of the blocks of a segment, as their lengths say.
     private static func blocks(of file: UnsafeRawBufferPointer) -> [Range<Int>] {
         var blocks: [Range<Int>] = []
         var offset = FeedSegmentHeader.bytes
         while offset + FeedBlockHeader.bytes <= file.count {
-            let payload = Int(self.word(file, at: offset + self.payloadBytesOffset))
+            let payload = Int(file.uint32(at: offset + self.payloadBytesOffset))
             let end = offset + FeedBlockHeader.bytes + payload
             guard end <= file.count else { break }
             blocks.append(offset ..< end)
@@ -172,22 +168,20 @@ enum FeedFuzz {
             var verified: Set<[UInt8]> = []
             for block in self.blocks(of: file) {
                 let start = block.lowerBound
-                let header = UnsafeRawBufferPointer(
-                    rebasing: file[start ..< start + self.headerCRCOffset])
                 let payload = UnsafeRawBufferPointer(
                     rebasing: file[(start + FeedBlockHeader.bytes) ..< block.upperBound])
                 guard
-                    self.word(file, at: start + self.headerCRCOffset)
-                        == crc32c(header, continuing: seed)
+                    file.uint32(at: start + self.headerCRCOffset)
+                        == file.crc(start ..< start + self.headerCRCOffset, continuing: seed)
                 else { break }
                 // A reader goes on behind damage of a payload alone.
                 guard
-                    self.word(file, at: start + self.payloadCRCOffset)
+                    file.uint32(at: start + self.payloadCRCOffset)
                         == crc32c(payload, continuing: seed)
                 else { continue }
                 var offset = 0
                 while offset + FeedFrame.headerBytes <= payload.count {
-                    let total = Int(self.word(payload, at: offset))
+                    let total = Int(payload.uint32(at: offset))
                     guard total >= FeedFrame.headerBytes, offset + total <= payload.count else {
                         break
                     }
@@ -207,18 +201,18 @@ enum FeedFuzz {
         buffer.patch(FeedSegmentHeader.magic, at: 0)
         buffer.patch(FeedSegmentHeader.version, at: 8)
         buffer.patch(
-            crc32c(UnsafeRawBufferPointer(rebasing: buffer.bytes[..<self.segmentCRCOffset])),
+            buffer.bytes.crc(0 ..< self.segmentCRCOffset),
             at: self.segmentCRCOffset)
         let seed = self.seed(of: buffer.bytes)
         for block in self.blocks(of: bytes) {
             let start = block.lowerBound
-            let payload = UnsafeRawBufferPointer(
-                rebasing: bytes[(start + FeedBlockHeader.bytes) ..< block.upperBound])
             buffer.patch(FeedBlockHeader.magic, at: start)
-            buffer.patch(crc32c(payload, continuing: seed), at: start + self.payloadCRCOffset)
-            let header = UnsafeRawBufferPointer(
-                rebasing: buffer.bytes[start ..< start + self.headerCRCOffset])
-            buffer.patch(crc32c(header, continuing: seed), at: start + self.headerCRCOffset)
+            buffer.patch(
+                bytes.crc(start + FeedBlockHeader.bytes ..< block.upperBound, continuing: seed),
+                at: start + self.payloadCRCOffset)
+            buffer.patch(
+                buffer.bytes.crc(start ..< start + self.headerCRCOffset, continuing: seed),
+                at: start + self.headerCRCOffset)
         }
         return Array(buffer.bytes)
     }

@@ -200,10 +200,12 @@ import Testing
         #expect(client.isClosed && self.ends(harness) == ["preface_timeout": 1])
     }
 
-    @Test(arguments: [0, 4, 20])
-    func aHeaderBlockThatDoesNotEndIsCutOff(bytesOfTheFrame: Int) throws {
+    /// Also one that begins when the time of the preface, which is as long, has passed.
+    @Test(arguments: [0, 4, 20], [0, 15])
+    func aHeaderBlockThatDoesNotEndIsCutOff(bytesOfTheFrame: Int, secondsBefore: Int) throws {
         let harness = try self.started()
         harness.connect()
+        harness.pass(seconds: secondsBefore)
         // Beside an open call: no other timer bounds such a connection.
         harness.send(Frames.open(1, "/t.T/Both"))
         harness.step()

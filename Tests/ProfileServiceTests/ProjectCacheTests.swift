@@ -18,8 +18,9 @@ import Testing
         fixture.append([ProjectRecords.create("shop", days: 7), ProjectRecords.create("shoq")])
         for _ in 0 ..< 2 {
             #expect(Self.find("shop", &cache, fixture.store)?.id == ProjectID(rawValue: 2))
-            #expect(
-                Self.find("shop", &cache, fixture.store)?.windows.historicalSeconds == 7 * 86_400)
+            let windows = Self.find("shop", &cache, fixture.store)?.windows
+            // Seven days.
+            #expect(windows?.historicalSeconds == 604_800)
         }
         #expect(Self.find("shoq", &cache, fixture.store)?.id == ProjectID(rawValue: 3))
         #expect(Self.find("sho", &cache, fixture.store) == nil)

@@ -159,6 +159,24 @@ import Testing
         #expect(ImportPosition(json: json) == nil)
     }
 
+    /// A run would count beyond the largest number.
+    @Test(arguments: ["lines", "rejected", "rejects_bytes", "profiles", "bytes"])
+    func positionsThatCannotBeCountedOnAreInvalid(name: String) {
+        let whole: [[JSONMember]] = [
+            ImportPosition(subject: .file, digest: 1, project: "default", batch: 200, begunAt: 0)
+                .json.members,
+            ExportPosition(project: "default", isOperations: false, lsn: 1).json.members,
+        ]
+        for count in [Int.max, 1 << 62, -1] {
+            for members in whole where members.contains(where: { $0.name == name }) {
+                let json = JSONValue.object(
+                    members.map { $0.name == name ? .init(name, .number(String(count))) : $0 })
+                let isRead = ImportPosition(json: json) != nil || ExportPosition(json: json) != nil
+                #expect(isRead == (count == 1 << 62))
+            }
+        }
+    }
+
     @Test func versionAndHelpHaveShortFormsEverywhere() {
         #expect(self.run("--version").out == "profilectl \(ClientVersion.program)\n")
         for command in ToolCommand.all {

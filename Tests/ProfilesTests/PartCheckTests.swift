@@ -237,6 +237,51 @@ import Testing
             }
         ),
         (
+            // Reference, project, the profile it was merged into and its id come before.
+            "a revision that no one can be added to",
+            { body in
+                body.replaceSubrange(28 ..< 36, with: [UInt8](repeating: 0xFF, count: 8))
+                return true
+            }
+        ),
+        (
+            "changed by an operation behind the snapshot",
+            { body in
+                body[42] = 1
+                return true
+            }
+        ),
+        (
+            "made before 1970",
+            { body in
+                body.replaceSubrange(44 ..< 52, with: [UInt8](repeating: 0xFF, count: 8))
+                return true
+            }
+        ),
+        (
+            "a count of folded entries that none can be added to",
+            { body in
+                let (start, header) = Self.parts(body)
+                guard header.ledgerBytes > 0 else { return false }
+                let before = header.identityBytes + header.attributesBytes + header.consentBytes
+                body[start + Int(before) + 7] = 0xFF
+                return true
+            }
+        ),
+        (
+            "an event before 1970",
+            { body in
+                let (start, header) = Self.parts(body)
+                guard header.eventCount == 1 else { return false }
+                let before = [
+                    header.identityBytes, header.attributesBytes, header.consentBytes,
+                    header.ledgerBytes, UInt32(header.counterCount) * 24,
+                ].reduce(0, +)
+                body[start + Int(before) + 7] = 0x80
+                return true
+            }
+        ),
+        (
             // The events come last, and the count of its fields is the last of one without.
             "an event with a field that is not there",
             { body in

@@ -21,7 +21,9 @@ COMMANDS = [
     ["get", "anna"], ["--json", "get", "anna"], ["events", "anna"], ["--json", "events", "anna"], ["consent", "anna"],
     ["consent", "anna", "--verify"], ["sendable", "anna", "email"], ["track", "anna", "view"],
     ["identify", "anna", "plan=gold"], ["subscribe", "anna", "email"], ["erase", "anna", "--yes"], ["health"],
-    ["snapshot"], ["backup", "/nowhere"], ["import", "-"],
+    ["snapshot"], ["backup", "/nowhere"], ["import", "-"], ["export"], ["export", "anna"], ["export", "--operations"],
+    ["list"], ["count"], ["merge", "anna", "ben"], ["unmerge", "01ARZ3NDEKTSV4RRFFQ69G5FAV"], ["detach", "d"],
+    ["project", "list"], ["project", "get", "shop"], ["key", "list"], ["trigger", "list"], ["watch"],
 ]  # fmt: skip
 LINES = b'{"track":{"identifier":{"custom_id":"anna"},"events":[{"name":"view"}]}}\n' * 2
 
@@ -138,10 +140,24 @@ def test_deep_nesting_is_an_unexpected_format(hostile):
 
 def test_another_count_than_that_of_the_operations_ends_an_import(hostile):
     """Otherwise a line without a result would count as done."""
-    for count in (0, 1, 3):
-        hostile.bytes = profiles_pb2.ImportProfilesResponse(applied=count).SerializeToString()
+    largest = (1 << 63) - 1
+    for counts in [(0, 0, 0), (1, 0, 0), (3, 0, 0), (largest, 1, 0), (largest + 1, 0, 2), (2 * largest + 1, 2, 1)]:
+        applied, unchanged, rejected = counts
+        hostile.bytes = profiles_pb2.ImportProfilesResponse(
+            applied=applied, unchanged=unchanged, rejected=rejected
+        ).SerializeToString()
         result = ctl(hostile.address, "import", "-")
-        assert result.returncode == 3 and f"counted {count} operations of 2".encode() in result.stderr
+        said = f"counted {applied} applied, {unchanged} unchanged and {rejected} rejected operations of 2"
+        assert result.returncode == 3 and said.encode() in result.stderr
+
+
+def test_an_export_of_the_last_lsn_is_an_unexpected_format(hostile):
+    """Nothing could follow it."""
+    for lsn, code in [((1 << 64) - 2, 0), ((1 << 64) - 1, 3)]:
+        hostile.bytes = profiles_pb2.ExportProfileResponse(lsn=lsn, page_token="a").SerializeToString()
+        result = ctl(hostile.address, "export")
+        assert result.returncode == code, result.stderr
+        assert (b"unexpected format" if code else f"--from {lsn + 1} ".encode()) in result.stderr
 
 
 def test_an_endless_list_of_pages_ends(hostile):

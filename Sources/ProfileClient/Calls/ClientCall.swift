@@ -75,7 +75,8 @@ final class ClientCall {
     /// - Throws: `RPCFailure` if the call ended with any status but OK, or with none.
     func checkStatus() throws(RPCFailure) {
         guard !self.isOversized else {
-            throw RPCFailure(withoutResponse: 13, "the response is too large for this client")
+            throw RPCFailure(
+                withoutResponse: RPCFailure.internalError, "the response is too large for this client")
         }
         guard self.status != 0 else { return }
         // A stream that ended without a status was reset, or was not gRPC: the outcome is unknown.

@@ -25,6 +25,7 @@ package struct RPCFailure: Error, Equatable {
     package static let permissionDenied: Int32 = 7
     package static let resourceExhausted: Int32 = 8
     package static let unimplemented: Int32 = 12
+    package static let internalError: Int32 = 13
     package static let unavailable: Int32 = 14
 
     /// A failure without a response: no connection, or no response in time.

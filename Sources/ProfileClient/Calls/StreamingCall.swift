@@ -95,10 +95,7 @@ package final class StreamingCall {
 
     private func end() throws(RPCFailure) -> Arrival {
         try self.call.checkStatus()
-        guard self.call.isDrained else {
-            throw RPCFailure(
-                withoutResponse: 13, "the response of \(self.method.path) has an unexpected format")
-        }
+        guard self.call.isDrained else { throw self.method.unexpectedFormat }
         return .end
     }
 }

@@ -42,12 +42,7 @@ package final class UnaryClient {
     package func call(_ method: RPCMethod, _ request: JSONValue, encoder: MessageEncoder) throws
         -> JSONValue
     {
-        let response = try self.call(method, try encoder.encode(request, as: method.request))
-        guard let json = MessageJSON.decode(response, as: method.response) else {
-            throw RPCFailure(
-                withoutResponse: 13, "the response of \(method.path) has an unexpected format")
-        }
-        return json
+        try method.decode(self.call(method, try encoder.encode(request, as: method.request)))
     }
 
     /// Calls with an encoded request; retries until it succeeds, fails permanently, or times out.
@@ -88,8 +83,7 @@ package final class UnaryClient {
         }
         try withExtendedLifetime(call) { () throws(RPCFailure) in try call.checkStatus() }
         guard call.isDrained, !malformed else {
-            throw RPCFailure(
-                withoutResponse: 13, "the response of \(method.path) has an unexpected format")
+            throw method.unexpectedFormat
         }
     }
 
@@ -167,7 +161,8 @@ package final class UnaryClient {
     private static func response(_ call: ClientCall) throws(RPCFailure) -> [UInt8] {
         try call.checkStatus()
         guard let message = call.takeMessage(), call.isDrained else {
-            throw RPCFailure(withoutResponse: 13, "the response is not exactly one message")
+            throw RPCFailure(
+                withoutResponse: RPCFailure.internalError, "the response is not exactly one message")
         }
         return message
     }

@@ -73,12 +73,15 @@ package struct ImportLoad {
         var report = Report()
         let started = ClientClock.milliseconds()
         var call: StreamingCall?
-        var (sent, inFlight) = (0, 0)
-        while sent < count || inFlight > 0 {
-            if sent < count, inFlight < Self.chunksInFlight {
+        var sent = 0
+        // Operations of the chunks without a response, the oldest first.
+        var inFlight: [Int] = []
+        while sent < count || !inFlight.isEmpty {
+            if sent < count, inFlight.count < Self.chunksInFlight {
                 let message = self.message(template, sent, count, "\(self.name)-\(kind)-\(sent)")
-                sent = min(count, sent + self.chunkOperations)
-                inFlight += 1
+                let operations = min(count - sent, self.chunkOperations)
+                inFlight.append(operations)
+                sent += operations
                 report.bytes += message.count
                 if let call {
                     call.send(message)
@@ -88,13 +91,12 @@ package struct ImportLoad {
                         isLast: false, connectMilliseconds: Self.milliseconds)
                 }
                 // What can be sent goes out, and a response is taken if it is there.
-                guard inFlight == Self.chunksInFlight || sent == count else { continue }
+                guard inFlight.count == Self.chunksInFlight || sent == count else { continue }
             }
             guard let call else { break }
             switch try call.next(within: Self.milliseconds) {
             case .message(let message):
-                inFlight -= 1
-                report.add(message)
+                report.add(try ImportResponse(message, of: inFlight.removeFirst()))
             case .end, .silence, .interruption:
                 throw RPCFailure(withoutResponse: RPCFailure.unavailable, "no response")
             }
@@ -120,14 +122,10 @@ package struct ImportLoad {
 }
 
 extension ImportLoad.Report {
-    /// Adds the counts of a response.
-    fileprivate mutating func add(_ message: [UInt8]) {
-        guard let json = MessageJSON.decode(message, as: ImportRequest.method.response) else {
-            return
-        }
-        self.applied += Int(json["applied"]?.integer ?? 0)
-        self.unchanged += Int(json["unchanged"]?.integer ?? 0)
-        self.rejected += Int(json["rejected"]?.integer ?? 0)
+    fileprivate mutating func add(_ response: ImportResponse) {
+        self.applied += response.applied
+        self.unchanged += response.unchanged
+        self.rejected += response.rejected
     }
 }
 

@@ -13,6 +13,9 @@ package struct ExportPosition: Equatable {
     /// Of their lines.
     package var bytes = 0
 
+    /// The largest lsn that one can follow.
+    static let lsnMax = UInt64.max - 1
+
     /// Far more than a position file has, in bytes.
     private static let fileBytesMax = 64 << 10
 
@@ -31,10 +34,9 @@ package struct ExportPosition: Equatable {
 
     package init?(json: JSONValue) {
         guard let project = json["project"]?.text, let operations = json["operations"],
-            let lsn = json["lsn"]?.text.flatMap({ UInt64($0) }),
+            let lsn = json["lsn"]?.lsn, lsn <= Self.lsnMax,
             let token = json["page_token"]?.text,
-            let people = json["profiles"]?.integer.flatMap(Int.init(exactly:)), people >= 0,
-            let bytes = json["bytes"]?.integer.flatMap(Int.init(exactly:)), bytes >= 0
+            let people = json["profiles"]?.count, let bytes = json["bytes"]?.count
         else { return nil }
         self.init(
             project: project, isOperations: operations.isTrue, lsn: lsn, token: token)

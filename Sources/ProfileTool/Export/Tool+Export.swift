@@ -137,10 +137,11 @@ extension Tool {
             },
             position: { " behind \(now.position.people) profiles" },
             received: { _, message in
-                let part = try self.decoded(message, of: method)
+                let part = try method.decode(message)
                 if now.position.lsn == 0 {
-                    now.position.lsn =
-                        part["lsn"].flatMap { UInt64($0.text ?? $0.description) } ?? 0
+                    let lsn = part["lsn"]?.lsn ?? 0
+                    guard lsn <= ExportPosition.lsnMax else { throw method.unexpectedFormat }
+                    now.position.lsn = lsn
                 }
                 now.person.add(part)
                 if let token = part["page_token"]?.text { try self.write(now, token) }

@@ -52,11 +52,11 @@ package struct ImportPosition: Equatable {
         guard let subject = json["subject"]?.text.flatMap(Subject.init),
             let digest = json["digest"]?.text.flatMap({ UInt64($0, radix: 16) }),
             let project = json["project"]?.text,
-            let batch = Self.count(json["batch"]),
+            let batch = json["batch"]?.count,
             (1 ... ImportRequest.operationsMax).contains(batch),
             let begunAt = json["begun_at"]?.text.flatMap(TimeText.parse),
-            let lines = Self.count(json["lines"]), let rejected = Self.count(json["rejected"]),
-            let rejectsBytes = Self.count(json["rejects_bytes"])
+            let lines = json["lines"]?.count, let rejected = json["rejected"]?.count,
+            let rejectsBytes = json["rejects_bytes"]?.count
         else { return nil }
         self.init(
             subject: subject, digest: digest, project: project, batch: batch, begunAt: begunAt)
@@ -64,10 +64,6 @@ package struct ImportPosition: Equatable {
         self.rejected = rejected
         self.rejectsBytes = rejectsBytes
         self.isComplete = json["complete"]?.isTrue == true
-    }
-
-    private static func count(_ json: JSONValue?) -> Int? {
-        json?.integer.flatMap(Int.init(exactly:)).flatMap { $0 >= 0 ? $0 : nil }
     }
 
     /// - Returns: `nil` if there is no file.

@@ -164,7 +164,10 @@ final class Importer {
     /// Waits for the response to the oldest chunk, and notes what became of its records.
     private func settleOldest() throws {
         var chunk = self.waiting[0]
-        if chunk.operationCount > 0 { try self.note(self.response(), in: &chunk) }
+        if chunk.operationCount > 0 {
+            self.note(
+                try ImportResponse(self.stream.next(), of: chunk.operationCount), in: &chunk)
+        }
         self.waiting.removeFirst()
         for record in chunk.records {
             if let reason = record.rejection {
@@ -180,28 +183,12 @@ final class Importer {
         self.showProgress()
     }
 
-    private func response() throws -> JSONValue {
-        let bytes = try self.stream.next()
-        guard let json = MessageJSON.decode(bytes, as: ImportRequest.method.response) else {
-            throw RPCFailure(
-                withoutResponse: 13, "the response of ImportProfiles has an unexpected format")
-        }
-        return json
-    }
-
     // MARK: Outcomes
 
-    private func note(_ response: JSONValue, in chunk: inout Chunk) throws {
-        func count(_ name: String) -> Int { Int(response[name]?.integer ?? 0) }
-        let all = count("applied") + count("unchanged") + count("rejected")
-        guard all == chunk.operationCount else {
-            throw RPCFailure(
-                withoutResponse: 13,
-                "ImportProfiles counted \(all) operations of \(chunk.operationCount)")
-        }
-        self.tally.applied += count("applied")
-        self.tally.unchanged += count("unchanged")
-        var rejections = (response["rejections"]?.items ?? [])[...]
+    private func note(_ response: ImportResponse, in chunk: inout Chunk) {
+        self.tally.applied += response.applied
+        self.tally.unchanged += response.unchanged
+        var rejections = response.rejections[...]
         var first = 0
         for number in chunk.records.indices {
             let end = first + chunk.records[number].operations.count

@@ -35,10 +35,12 @@ struct LedgerPart {
         self.entries = reader.read(count: reader.remaining)
     }
 
-    /// Whether bytes are a ledger of whole entries, and of no more than are kept.
+    /// Whether bytes are a ledger of whole entries, of no more than are kept, behind a count that
+    /// can be added to.
     static func isWhole(_ bytes: UnsafeRawBufferPointer) -> Bool {
         var reader = ByteReader(bytes)
-        _ = reader.read(count: Self.fixedBytes)
+        guard SnapshotFormat.counts.contains(reader.read()) else { return false }
+        _ = reader.read(count: Self.fixedBytes - MemoryLayout<UInt64>.size)
         var count = 0
         while reader.remaining > 0, count <= Self.entriesMax {
             guard ConsentEntry.isWhole(reader.readPrefixed()) else { return false }

@@ -124,10 +124,14 @@ struct EventBlock {
         return EventBlock(target).isWhole ? block : nil
     }
 
-    /// Whether the block has the parts that its readers rely on.
+    /// Whether the block has the times and parts that its readers rely on.
     ///
     /// - Complexity: O(bytes); a start asks for every event.
-    var isWhole: Bool { ChangedEvent(self.wholeBytes) != nil }
+    var isWhole: Bool {
+        SnapshotFormat.times.contains(self.effectiveTime)
+            && SnapshotFormat.times.contains(self.receivedAt)
+            && ChangedEvent(self.wholeBytes) != nil
+    }
 
     /// The parts of variable length, borrowed.
     struct Parts {

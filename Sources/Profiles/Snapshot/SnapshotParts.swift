@@ -46,13 +46,15 @@ extension AppliedState {
         lastEraseLSN = reader.read()
         nextProject = reader.read()
         return !reader.overrun && nextProject > 0 && self.purge.shard <= Shards.count
-            && self.hasStoredTimes
+            && self.isStored
     }
 
-    private var hasStoredTimes: Bool {
-        [self.lastReceivedAt, self.sweep.startedAt, self.sweep.lastTickAt].allSatisfy {
-            SnapshotFormat.times.contains($0)
-        }
+    /// Whether its times are times, and no more profiles are counted than have references.
+    private var isStored: Bool {
+        0 ... Int(UInt32.max) ~= self.profileCount
+            && [self.lastReceivedAt, self.sweep.startedAt, self.sweep.lastTickAt].allSatisfy {
+                SnapshotFormat.times.contains($0)
+            }
     }
 
     /// As `read`, of version 1, where the one project stands in between:
@@ -72,7 +74,7 @@ extension AppliedState {
         self.sweep.lastTickAt = reader.read()
         counts.oldestBehind = reader.read()
         lastEraseLSN = reader.read()
-        return self.hasStoredTimes ? ProjectOptions(from: &reader) : nil
+        return self.isStored ? ProjectOptions(from: &reader) : nil
     }
 }
 
@@ -124,7 +126,7 @@ extension Project {
         counts.oldestBehind = reader.read()
         guard !reader.overrun, flags & ~Self.isPurgingFlag == 0, id.rawValue > 0,
             id.rawValue > projects.all.last?.id.rawValue ?? 0,
-            details.hasStoredTimes, counts.hasStoredTimes,
+            details.isStored, counts.hasStoredTimes,
             id.rawValue < ProjectTable.idsMax, CreateProjectCommand.isName(name),
             projects.find(name) == nil
         else { return nil }
@@ -150,11 +152,13 @@ extension Project {
 }
 
 extension ProjectDetails {
-    /// Whether each time is one, and nothing is gone of what is not being deleted.
-    fileprivate var hasStoredTimes: Bool {
-        [self.createdAt, self.deleteDue, self.purgedAt].allSatisfy {
-            SnapshotFormat.times.contains($0)
-        } && (self.purgedAt == 0 || self.deleteDue != 0)
+    /// Whether its revision is one, each time is one, and nothing is gone of what is not being
+    /// deleted.
+    fileprivate var isStored: Bool {
+        SnapshotFormat.counts.contains(self.revision)
+            && [self.createdAt, self.deleteDue, self.purgedAt].allSatisfy {
+                SnapshotFormat.times.contains($0)
+            } && (self.purgedAt == 0 || self.deleteDue != 0)
     }
 }
 
@@ -216,6 +220,14 @@ extension ProfileHeader {
         self.counterCount = UInt16(truncatingIfNeeded: reader.read(UInt32.self))
         self.eventCount = reader.read()
         _ = reader.read(UInt32.self)
+    }
+
+    /// Whether its revision is one, and each time is one.
+    var isStored: Bool {
+        SnapshotFormat.counts.contains(self.revision)
+            && [self.createdAt, self.updatedAt, self.lastSeenAt].allSatisfy {
+                SnapshotFormat.times.contains($0)
+            } && 0 ... SnapshotFormat.times.upperBound + 1 ~= self.eventsTruncatedBefore
     }
 }
 

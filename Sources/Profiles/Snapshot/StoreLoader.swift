@@ -292,7 +292,10 @@ package final class StoreLoader {
         var header = ProfileHeader(from: &reader, reference: &reference)
         guard self.isNew(ProfileRef(rawValue: reference)) else { return false }
         let profile = ProfileRef(rawValue: reference)
-        guard header.isVacant || store.projects.find(header.project) != nil else { return false }
+        guard header.isStored,
+            header.isVacant
+                || store.projects.find(header.project) != nil && header.lsn <= self.appliedLSN
+        else { return false }
         let identity = reader.read(count: Int(header.identityBytes))
         let attributes = reader.read(count: Int(header.attributesBytes))
         let consent = reader.read(count: Int(header.consentBytes))

@@ -58,8 +58,7 @@ struct TriggerLoader {
         writer.write(profile)
         writer.write(after)
         let event = Firing(store.slab.pointer(block)).event
-        guard event.isWhole, event.lsn > trigger.createdLSN, event.lsn <= appliedLSN,
-            SnapshotFormat.times.contains(event.receivedAt)
+        guard event.isWhole, event.lsn > trigger.createdLSN, event.lsn <= appliedLSN
         else { return false }
         self.firings.append((trigger, event.lsn, block))
         return true

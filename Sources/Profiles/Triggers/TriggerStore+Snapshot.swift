@@ -195,7 +195,7 @@ extension Trigger {
         let (lost, dueThrough) = (reader.read(UInt64.self), reader.read(UInt64.self))
         guard let definition = TriggerDefinition(from: &reader), reader.isAtCleanEnd,
             flags & ~Self.deletedFlag == 0, createdLSN > 0,
-            SnapshotFormat.times.contains(createdAt),
+            SnapshotFormat.times.contains(createdAt), SnapshotFormat.counts.contains(lost),
             let trigger = Trigger(
                 definition, project, id: ids.trigger(receivedAt: createdAt, lsn: createdLSN),
                 createdLSN: createdLSN, createdAt: createdAt)

@@ -116,19 +116,14 @@ package struct LogSurvey {
             try self.files.fileSystem.open(path, .read)
         }
         defer { file.close() }
-        var chain = SegmentedLog.Chain(
-            nextFrame: header.firstFrame, nextLSN: header.firstLSN,
-            previousHeaderCRC: header.previousHeaderCRC)
+        var chain = header.chain
         do throws(IOError) {
             var reader = try SegmentReader(file)
             while case .frame(let frame, let crc, _) = try reader.frame(
                 at: found.usedBytes, segment: number, seed: header.directoryID.seed),
-                frame.number == chain.nextFrame, frame.firstLSN == chain.nextLSN,
-                frame.previousHeaderCRC == chain.previousHeaderCRC
+                frame.continues(chain)
             {
-                chain = SegmentedLog.Chain(
-                    nextFrame: frame.number + 1,
-                    nextLSN: frame.firstLSN + UInt64(frame.operationCount), previousHeaderCRC: crc)
+                chain = frame.chain(crc: crc)
                 found.frames += 1
                 found.usedBytes += frame.totalBytes
                 found.endsWithSeal = frame.kind == .seal

@@ -53,7 +53,8 @@ struct FeedBlockHeader: Equatable {
             payloadBytes: payloadBytes, firstLSN: first, throughLSN: through, oldestAt: oldestAt,
             payloadCRC: reader.read())
         guard reader.read(UInt32.self) == crc32c(body, continuing: seed), zero == 0,
-            payloadBytes <= Self.payloadBytesMax, first <= through, through < .max,
+            payloadBytes <= Self.payloadBytesMax, first <= through,
+            LogNumber.allowed.contains(first), LogNumber.allowed.contains(through),
             FeedOptions.times.contains(oldestAt)
         else { return nil }
         return header

@@ -51,7 +51,7 @@ struct FeedSegmentHeader: Equatable {
             directoryID: preamble.directoryID, firstLSN: reader.read(), oldestAt: reader.read())
         let (zero, secondZero): (UInt64, UInt32) = (reader.read(), reader.read())
         guard reader.read(UInt32.self) == crc32c(body), zero == 0, secondZero == 0,
-            header.firstLSN > 0, FeedOptions.times.contains(header.oldestAt)
+            LogNumber.allowed.contains(header.firstLSN), FeedOptions.times.contains(header.oldestAt)
         else { return nil }
         return header
     }

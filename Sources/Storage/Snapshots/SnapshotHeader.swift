@@ -55,9 +55,9 @@ struct SnapshotHeader: Equatable {
         let crc = reader.read(UInt32.self)
         guard crc == crc32c(body) else { return .damaged }
         if preamble.version > Self.version { return .newer(version: preamble.version) }
-        guard preamble.isExactly(Self.version), zero == 0, nextFrame > 0, nextLSN > 0 else {
-            return .damaged
-        }
+        guard preamble.isExactly(Self.version), zero == 0,
+            LogNumber.allowed.contains(nextFrame), LogNumber.allowed.contains(nextLSN)
+        else { return .damaged }
         let position = SnapshotPosition(
             lsn: nextLSN - 1, receivedAt: receivedAt, rulesVersion: rulesVersion,
             resultsDigest: digest,
