@@ -3,6 +3,7 @@
 import base64
 import os
 import signal
+import struct
 
 import pytest
 from google.rpc import error_details_pb2, status_pb2
@@ -350,6 +351,19 @@ def test_C12_drain_announces_then_ends(server):
     assert server.process.wait(30) == 0
 
 
+def test_C3_G51_one_stream_more_than_allowed_is_not_processed(raw):
+    """The settings are acknowledged, so that it is an error of the connection."""
+    assert raw.call(good()).grpc == OK
+    for _ in range(100):
+        raw.headers()
+    raw.send(frame(PING, 0, 0, b"in order"))
+    assert raw.wait_for(PING) == b"in order"
+    raw.headers()
+    last_stream, code = struct.unpack(">II", raw.wait_for(GOAWAY)[:8])
+    assert (last_stream, code) == (201, 1)
+    assert raw.wait_for(DATA) is None and raw.closed
+
+
 def test_H9_watches_of_a_connection_are_capped(raw):
     path = "/grpc.health.v1.Health/Watch"
     streams = []
@@ -401,8 +415,8 @@ def test_H7_a_watch_that_reads_late_gets_the_state_of_the_drain(server):
     assert server.process.wait(30) == 0
 
 
-def test_H5_H8_health_responds_while_nothing_else_does(server):
-    """Health needs no key and no project; its streams do not count as open calls, so they do not delay a drain."""
+def test_H9_watches_do_not_delay_a_drain(server):
+    """Streams of health do not count as open calls."""
     server.start()
     with Raw(server.listen) as raw:
         stream = raw.headers(path="/grpc.health.v1.Health/Check")
