@@ -83,7 +83,8 @@ struct FrameHeader: Equatable, Sendable {
         return crc
     }
 
-    /// Reads a header whose checksum is right, with numbers that a log has; `nil` for anything else.
+    /// Reads a header whose checksum is right and whose numbers a log can have; `nil` for anything
+    /// else.
     static func read(_ bytes: UnsafeRawBufferPointer, seed: UInt32) -> (
         header: FrameHeader, crc: UInt32
     )? {

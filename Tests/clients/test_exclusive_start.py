@@ -53,6 +53,16 @@ def used(tmp_path):
         server.stop(signal.SIGKILL)
 
 
+def remove(directory):
+    """Removes a directory in which a server still makes its next segment."""
+
+    def is_gone():
+        shutil.rmtree(directory, ignore_errors=True)
+        return not directory.exists()
+
+    assert wait_until(is_gone)
+
+
 def rejected_beside(server, data_dir=None, code=LOCKED):
     second = Server(data_dir or server.data_dir).start(wait=False)
     assert ends(second) == code, second.lines[-3:]
@@ -120,7 +130,7 @@ def test_L14_renamed_directory_ends_writes(used, tmp_path):
 
 def test_L14_removed_directory_is_noticed_without_a_write(used):
     server, _ = used
-    shutil.rmtree(server.data_dir)
+    remove(server.data_dir)
     assert wait_until(lambda: health(server) == NOT_SERVING)
 
 

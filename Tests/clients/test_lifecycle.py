@@ -337,7 +337,7 @@ def test_h2load_20000_tracks(shared, tmp_path):
 
 def test_http1_on_the_grpc_port_is_harmless(shared, stub):
     response = subprocess.run(["curl", "-s", "-m", "15", f"http://{shared.listen}/"], capture_output=True, timeout=20)
-    # Not HTTP/1.1 (1) or reset (56), long before curl gives up (28).
+    # Not HTTP/1.1 (1) or reset (56), long before curl ends by itself (28).
     assert response.returncode in (1, 56)
     stub.Track(track(custom()))
 

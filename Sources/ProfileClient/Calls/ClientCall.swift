@@ -76,7 +76,8 @@ final class ClientCall {
     func checkStatus() throws(RPCFailure) {
         guard !self.isOversized else {
             throw RPCFailure(
-                withoutResponse: RPCFailure.internalError, "the response is too large for this client")
+                withoutResponse: RPCFailure.internalError,
+                "the response is too large for this client")
         }
         guard self.status != 0 else { return }
         // A stream that ended without a status was reset, or was not gRPC: the outcome is unknown.

@@ -162,7 +162,8 @@ package final class UnaryClient {
         try call.checkStatus()
         guard let message = call.takeMessage(), call.isDrained else {
             throw RPCFailure(
-                withoutResponse: RPCFailure.internalError, "the response is not exactly one message")
+                withoutResponse: RPCFailure.internalError,
+                "the response is not exactly one message")
         }
         return message
     }
