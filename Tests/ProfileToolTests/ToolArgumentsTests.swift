@@ -162,7 +162,7 @@ import Testing
     /// A run would count beyond the largest number.
     @Test(arguments: ["lines", "rejected", "rejects_bytes", "profiles", "bytes"])
     func positionsThatCannotBeCountedOnAreInvalid(name: String) {
-        let whole: [[JSONMember]] = [
+        let whole: [[JSONValue.JSONMember]] = [
             ImportPosition(subject: .file, digest: 1, project: "default", batch: 200, begunAt: 0)
                 .json.members,
             ExportPosition(project: "default", isOperations: false, lsn: 1).json.members,
