@@ -144,7 +144,9 @@ final class Connection {
             // Does nothing if an earlier frame has ended the session.
             nghttp2_session_terminate_session(self.session, code.rawValue)
         }
-        // It may have begun now, and end before anything else is due.
+        self.machine.headerBlockOpen(
+            self.gate.openHeaderBlock, nowNanoseconds: self.loop.nowNanoseconds)
+        // It may have begun now, and be due before anything else.
         if self.machine.hasOpenHeaderBlock { self.loop.scheduleCheck(of: self) }
         self.loop.wholeRequests.drain { stream, connection in connection.begin(stream) }
         if !self.gate.budget.settle() { self.machine.fail(.frameFlood) }
@@ -195,7 +197,7 @@ final class Connection {
 
     func beginHeaders(_ frame: UnsafePointer<nghttp2_frame>) {
         guard frame.pointee.hd.type == UInt8(NGHTTP2_HEADERS.rawValue) else { return }
-        self.machine.headerBlockBegan(nowNanoseconds: self.loop.nowNanoseconds)
+        self.head.reset()
         guard frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST else { return }
         self.machine.callsChanged(nowNanoseconds: self.loop.nowNanoseconds)
         let id = frame.pointee.hd.stream_id
@@ -207,7 +209,6 @@ final class Connection {
                 NGHTTP2_REFUSED_STREAM.rawValue)
             return
         }
-        self.head.reset()
         let stream = self.loop.takeStream()
         stream._withUnsafeGuaranteedRef {
             $0.open(id: id, on: self, nowNanoseconds: self.loop.nowNanoseconds)
@@ -225,14 +226,15 @@ final class Connection {
     func header(stream id: Int32, name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer)
         -> Int32
     {
-        guard let stream = self.latestStream, stream._withUnsafeGuaranteedRef({ $0.id }) == id
-        else { return 0 }
+        // Trailers, and fields of a stream that is refused, count as well.
         self.head.bytes += name.count + value.count + 32
         if self.head.bytes > self.headerBytesFatal {
             self.machine.fail(.headerFlood)
             return Int32(NGHTTP2_ERR_CALLBACK_FAILURE.rawValue)
         }
-        guard self.head.bytes <= self.headerBytesMax else { return 0 }
+        guard self.head.bytes <= self.headerBytesMax, let stream = self.latestStream,
+            stream._withUnsafeGuaranteedRef({ $0.id }) == id
+        else { return 0 }
         self.head.add(name: name, value: value, methods: self.methods)
         return 0
     }

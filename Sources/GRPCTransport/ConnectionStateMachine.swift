@@ -67,6 +67,8 @@ struct ConnectionStateMachine {
     private var lastByteNanoseconds: UInt64
     /// When the header block began that is not complete; `.max`: there is none.
     private var headerBlockNanoseconds = UInt64.max
+    /// Which one it is.
+    private var headerBlock: UInt32 = 0
     private let ageDueNanoseconds: UInt64
     private var resets: TokenBucket
     /// When the last PING came, and how many came too early since the last response; `nil`: none
@@ -107,10 +109,17 @@ struct ConnectionStateMachine {
         }
     }
 
-    /// A header block has begun; frames of other kinds cannot come before its end (RFC 9113,
-    /// section 4.3).
-    mutating func headerBlockBegan(nowNanoseconds: UInt64) {
-        self.headerBlockNanoseconds = nowNanoseconds
+    /// The bytes so far end in a header block, by its number, or in none. Frames of other kinds
+    /// cannot come before its end (RFC 9113, section 4.3).
+    mutating func headerBlockOpen(_ block: UInt32?, nowNanoseconds: UInt64) {
+        guard let block else {
+            self.headerBlockNanoseconds = .max
+            return
+        }
+        if !self.hasOpenHeaderBlock || block != self.headerBlock {
+            self.headerBlockNanoseconds = nowNanoseconds
+        }
+        self.headerBlock = block
     }
 
     /// Whether the rest of a header block is to come, so that a check is due.
@@ -123,7 +132,6 @@ struct ConnectionStateMachine {
 
     /// A whole frame has come: the preface was good.
     mutating func frameReceived() {
-        self.headerBlockNanoseconds = .max
         if case .handshake = self.state { self.state = .open }
     }
 

@@ -12,6 +12,10 @@ struct FrameGate {
 
     private var scanner = FrameScanner()
     private var streams = PeerStreams()
+    /// Header blocks that have begun; wraps around.
+    private var headerBlocks: UInt32 = 0
+    /// Of the latest frame.
+    private var kind: UInt8 = 0
     var budget: WorkBudget
 
     init(limits: TransportLimits, nowNanoseconds: UInt64) {
@@ -36,9 +40,23 @@ struct FrameGate {
             case .streamClosed: return .reject(offset: frame.offset, NGHTTP2_STREAM_CLOSED)
             case .protocolError: return .reject(offset: frame.offset, NGHTTP2_PROTOCOL_ERROR)
             }
+            self.kind = frame.kind
+            if frame.kind == FrameKind.headers { self.headerBlocks &+= 1 }
             points &+= Self.points(of: frame, openStreams: openStreams)
         }
         return .feed
+    }
+
+    /// The header block whose rest is to come, by its number; `nil`: there is none.
+    ///
+    /// nghttp2 does not tell of blocks that it ignores, such as one on a stream that was reset, nor
+    /// of the end of one that it rejects.
+    var openHeaderBlock: UInt32? {
+        let isOpen =
+            self.streams.isInsideHeaderBlock
+            || self.scanner.isInsidePayload
+                && (self.kind == FrameKind.headers || self.kind == FrameKind.continuation)
+        return isOpen ? self.headerBlocks : nil
     }
 
     /// Entries of a SETTINGS frame are six bytes long (RFC 9113, section 6.5.1).

@@ -32,6 +32,9 @@ struct FrameScanner {
 
     init() {}
 
+    /// Whether the rest of a payload, or of the preface, is to come.
+    var isInsidePayload: Bool { self.skipped > 0 }
+
     /// The next frame header at or behind `offset`, which moves behind it.
     ///
     /// - Returns: `nil` when the bytes hold no further whole header.

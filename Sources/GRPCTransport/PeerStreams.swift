@@ -30,7 +30,7 @@ struct PeerStreams {
     private var sending: UInt128 = 0
     /// Between HEADERS without END_HEADERS and its last CONTINUATION only nghttp2 knows what may
     /// come.
-    private var isInsideHeaderBlock = false
+    private(set) var isInsideHeaderBlock = false
 
     init() {}
 

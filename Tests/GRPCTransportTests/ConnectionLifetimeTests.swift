@@ -225,6 +225,46 @@ import Testing
         #expect(harness.handler.events == ["cancelled"])
     }
 
+    /// nghttp2 ignores the block, and says nothing of it.
+    @Test func aHeaderBlockOnAStreamThatWasResetIsCutOff() throws {
+        let harness = try self.started()
+        harness.connect()
+        harness.send(Frames.open(1, "/t.T/Both") + Frames.open(3, "/t.T/None"))
+        harness.step()
+        #expect(harness.frames.contains { $0.kind == Frames.reset && $0.stream == 3 })
+        harness.pass(seconds: 15)
+        harness.send(Frames.frame(Frames.headers, 1, 3, [0, 1, 0x61, 1, 0x62]))
+        harness.step()
+        harness.pass(seconds: 11)
+        #expect(harness.client.isClosed && self.ends(harness) == ["header_timeout": 1])
+    }
+
+    /// nghttp2 resets the stream, and does not call it a frame.
+    @Test func aMalformedHeaderBlockThatHasEndedIsNotCutOff() throws {
+        let harness = try self.started()
+        harness.connect()
+        // Without a path.
+        harness.send(Frames.open(1, "/t.T/Both") + Frames.frame(Frames.headers, 4, 3, []))
+        harness.step()
+        #expect(harness.frames.contains { $0.kind == Frames.reset && $0.stream == 3 })
+        harness.pass(seconds: 30)
+        #expect(!harness.client.isClosed)
+    }
+
+    /// One field of 4,000 bytes and a thousand references to it.
+    @Test func trailersOfAnOlderStreamCountAsHeadersDo() throws {
+        let harness = try self.started()
+        harness.connect()
+        harness.send(Frames.open(1, "/t.T/Both") + Frames.open(3, "/t.T/Both"))
+        harness.step()
+        let value = [UInt8](repeating: 0x61, count: 3_900)
+        let field = [0x40, 1, UInt8(ascii: "a"), 0x7F, 0xBD, 0x1D] + value
+        let block = field + [UInt8](repeating: 0xBE, count: 1_000)
+        harness.send(Frames.frame(Frames.headers, 5, 1, block))
+        harness.step()
+        #expect(harness.client.isClosed && self.ends(harness) == ["header_flood": 1])
+    }
+
     @Test func aConnectionOfAgeEndsItsStreamsAndThenItself() throws {
         var limits = TransportLimits()
         limits.ageNanoseconds = 100_000_000_000

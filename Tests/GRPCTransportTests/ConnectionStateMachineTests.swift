@@ -137,7 +137,8 @@ import Testing
     @Test(arguments: [false, true])
     func aHeaderBlockMustEndInTimeHoweverManyCallsAreOpen(hasStreams: Bool) {
         var machine = self.machine()
-        machine.headerBlockBegan(nowNanoseconds: self.at(5))
+        machine.headerBlockOpen(1, nowNanoseconds: self.at(5))
+        machine.headerBlockOpen(1, nowNanoseconds: self.at(7))
         #expect(machine.hasOpenHeaderBlock && machine.nextCheckNanoseconds == self.at(15))
         _ = machine.bytesReceived(nowNanoseconds: self.at(14))
         let early = machine.check(nowNanoseconds: self.at(15) - 1, hasStreams: hasStreams)
@@ -148,10 +149,17 @@ import Testing
 
     @Test func aHeaderBlockThatHasEndedIsNotDue() {
         var machine = self.machine()
-        machine.headerBlockBegan(nowNanoseconds: self.at(5))
-        machine.frameReceived()
+        machine.headerBlockOpen(1, nowNanoseconds: self.at(5))
+        machine.headerBlockOpen(nil, nowNanoseconds: self.at(6))
         #expect(!machine.hasOpenHeaderBlock)
         #expect(machine.check(nowNanoseconds: self.at(15), hasStreams: true) == .checkAgain)
+    }
+
+    @Test func eachHeaderBlockHasItsOwnTime() {
+        var machine = self.machine()
+        machine.headerBlockOpen(1, nowNanoseconds: self.at(5))
+        machine.headerBlockOpen(2, nowNanoseconds: self.at(9))
+        #expect(machine.nextCheckNanoseconds == self.at(19))
     }
 
     @Test func agesDifferByAFifthAtMost() {

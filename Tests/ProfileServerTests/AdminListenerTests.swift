@@ -267,13 +267,15 @@ import Testing
         }
     }
 
-    @Test func addressBeyondItsShareDisplacesItsOwnConnections() throws {
+    /// A host has as many IPv6 addresses as it likes, of the same first 64 bits.
+    @Test(arguments: ["10.0.0.1", "[2001:db8:1:2::*]"])
+    func addressBeyondItsShareDisplacesItsOwnConnections(host: String) throws {
         let bench = try AdminBench()
         let other = bench.connect(host: "10.0.0.2")
         other.send(Self.get("/livez"))
         bench.settle()
-        let clients = (0 ..< 3 * AdminListener.connectionsMax).map { _ in
-            bench.connect(host: "10.0.0.1")
+        let clients = (0 ..< 3 * AdminListener.connectionsMax).map {
+            bench.connect(host: host.replacing("*", with: String($0, radix: 16)))
         }
         #expect(clients.count { $0.closes == 0 } == AdminListener.connectionsPerAddressMax)
         #expect(

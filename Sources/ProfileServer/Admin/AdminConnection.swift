@@ -1,6 +1,7 @@
 // One HTTP/1.1 connection of an admin listener. Time and socket are passed in; it never blocks.
 
 import Bytes
+import GRPCTransport
 import IOCore
 
 /// Serves the requests of one connection, one after the other.
@@ -76,8 +77,8 @@ final class AdminConnection {
     private static let outputBytesKept = 64 * 1_024
 
     let socket: any StreamSocket
-    /// The peer's address without its port: what its share of the connections is counted by.
-    let host: Substring
+    /// What the peer's share of the connections is counted by.
+    let host: PeerAddress
     /// Its number in the order of the accepts: which of two is older if their phases began in one
     /// turn, and so at the same time.
     private let number: UInt64
@@ -102,8 +103,7 @@ final class AdminConnection {
         self.socket = socket
         self.parser = HTTPRequestParser(readsDetails: readsDetails)
         self.number = number
-        let peer = socket.peer
-        self.host = peer[..<(peer.lastIndex(of: ":") ?? peer.endIndex)]
+        self.host = PeerAddress(socket.peer)
         self.since = now
         self.deadline = now + Self.headNanoseconds
     }

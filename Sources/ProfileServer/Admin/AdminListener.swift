@@ -2,6 +2,7 @@
 // and no request here can slow down a call. A second event loop of 200 lines is simpler than
 // sharing buffers and limits with the gRPC loops.
 
+import GRPCTransport
 import IOCore
 import Synchronization
 
@@ -232,7 +233,7 @@ package final class AdminListener: @unchecked Sendable {
     /// The connection to close in favour of a new one.
     ///
     /// - Parameter host: Only of this address; `nil`: of all.
-    private func leastWorth(of host: Substring?) -> Int? {
+    private func leastWorth(of host: PeerAddress?) -> Int? {
         var least: (index: Int, connection: AdminConnection)?
         for (index, slot) in self.slots.enumerated() {
             guard let connection = slot.connection, host ?? connection.host == connection.host

@@ -15,14 +15,17 @@ import Storage
 /// serves until it is told to end. `run` is called once, on the main thread.
 package final class Server {
     /// Descriptors that no connection of gRPC may take: those of the operators' listener, and as
-    /// many again for sockets that listen, pollers, segments and snapshots. A log that cannot open
-    /// its next segment is a log that has failed.
-    private static let descriptorsReserved = 2 * AdminListener.connectionsMax
+    /// many again for sockets that listen, pollers, segments and snapshots; with the profile page
+    /// those of its listener, and as many again for its calls. A log that cannot open its next
+    /// segment is a log that has failed.
+    private var descriptorsReserved: Int {
+        (self.configuration.consoleListen == nil ? 2 : 4) * AdminListener.connectionsMax
+    }
     /// Connections that a loop takes however few descriptors there are.
     private static let connectionsPerLoopMin = 8
 
     /// Fewer descriptors than this are worth a warning: those reserved, and a thousand connections.
-    private static let descriptorsAdvised = Server.descriptorsReserved + 1_000
+    private var descriptorsAdvised: Int { self.descriptorsReserved + 1_000 }
     /// Longest wait at the end for whoever reads the log, in nanoseconds.
     private static let lastLinesNanoseconds: UInt64 = 1_000_000_000
 
@@ -257,7 +260,7 @@ package final class Server {
         node.snapshots.ageNanosecondsMax =
             UInt64(self.configuration.snapshotSeconds) * 1_000_000_000
         let share =
-            (LinuxProcess.descriptorsMax - Self.descriptorsReserved) / self.configuration.loops
+            (LinuxProcess.descriptorsMax - self.descriptorsReserved) / self.configuration.loops
         node.transport.connectionsMax = min(
             node.transport.connectionsMax, max(share, Self.connectionsPerLoopMin))
         return node
@@ -302,11 +305,11 @@ package final class Server {
     ///
     /// - Returns: Whether it can serve within them.
     private func examineLimits() -> Bool {
-        if LinuxProcess.descriptorsMax < Self.descriptorsAdvised {
+        if LinuxProcess.descriptorsMax < self.descriptorsAdvised {
             self.log.warning(
                 "few descriptors: connections beyond them are closed",
                 LogField("descriptors", LinuxProcess.descriptorsMax),
-                LogField("descriptors_advised", Self.descriptorsAdvised))
+                LogField("descriptors_advised", self.descriptorsAdvised))
         }
         guard let fileBytesMax = LinuxProcess.fileBytesMax else { return true }
         guard fileBytesMax >= Configuration.segmentBytesRange.lowerBound else {
