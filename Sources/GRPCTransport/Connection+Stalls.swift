@@ -77,7 +77,8 @@ extension RPCLoop {
     private static let shedIntervalNanoseconds: UInt64 = 500_000_000
 
     /// Cuts the largest holders of unread responses off: those of a peer that has used up its share
-    /// and does not read, and whoever holds most while the loop holds more than its budget.
+    /// and does not read, and while the loop holds more than its budget, those of the peer that
+    /// holds most.
     ///
     /// - Complexity: O(connections), at most twice a second below the budget; above it, as many
     ///   connections are cut as bring it below.
@@ -90,7 +91,12 @@ extension RPCLoop {
         for case let open? in self.connections where open.connection.unreadBytes > 0 {
             holders.append(open.connection)
         }
-        holders.sort { $0.unreadBytes > $1.unreadBytes }
+        // Peer by peer: many connections that hold little each must not displace a larger one of a
+        // peer that holds less.
+        holders.sort {
+            ($0.peer.pendingResponseBytes, $0.unreadBytes)
+                > ($1.peer.pendingResponseBytes, $1.unreadBytes)
+        }
         for holder in holders {
             let isGreedy =
                 holder.peer.pendingResponseBytes >= self.limits.outputBytesPerPeerMax

@@ -80,6 +80,13 @@ extension RPCLoop {
         }
     }
 
+    /// Where a call comes from; `nil` if it has ended.
+    package func peerAddress(of token: CallToken) -> PeerAddress? {
+        self.stream(of: token)?._withUnsafeGuaranteedRef { stream in
+            stream.withConnection { $0.peer.address }
+        }
+    }
+
     /// The stream of a token; `nil` if its call has ended.
     // SAFETY: the loop's table owns every stream until the loop's deinit; the slot is checked
     // against the table, and the token against the call that the stream now serves.

@@ -167,6 +167,26 @@ import Testing
         #expect(self.ends(harness).keys.sorted() == ["output_budget"])
     }
 
+    /// It takes a byte now and then, so that none of its connections makes no progress.
+    @Test func thePeerThatHoldsMostIsCutThoughAnotherHasTheLargestConnection() throws {
+        let harness = try self.responding(bytes: 500_000) { $0.outputBytesMax = 8 << 20 }
+        let other = harness.connect(from: "127.0.0.8")
+        other.send(self.unary(1) + self.unary(3))
+        harness.step()
+        var greedy: [FrameClient] = []
+        for _ in 0 ..< 20 {
+            greedy.append(harness.connect(from: "127.0.0.9"))
+            greedy.last?.send(self.unary(1))
+            harness.step()
+            for client in greedy where !client.isClosed {
+                client.send(Frames.openWindow(0, by: 1) + Frames.openWindow(1, by: 1))
+            }
+            harness.pass(seconds: 1)
+        }
+        #expect(harness.loop.pendingResponseBytes <= harness.loop.limits.outputBytesMax)
+        #expect(!other.isClosed && Set(self.ends(harness).keys) == ["output_budget"])
+    }
+
     @Test func aPeerThatHasUsedItsShareUpHasOneCallAtATimeOnEachConnection() throws {
         let harness = try self.responding(bytes: 900_000) { $0.outputBytesMax = 8 << 20 }
         for _ in 0 ..< 6 {

@@ -48,6 +48,34 @@ import Testing
         #expect(Self.sequences(call) == (1 ... Int64(count)).map { $0 })
     }
 
+    /// The stream of another host has more than each of them.
+    @Test func manyStreamsOfAHostThatDoesNotReadDisplaceEachOther() throws {
+        let harness = try NodeHarness.serving(configure: {
+            $0.transport.outputBytesPerStreamMax = 64
+            $0.streams.unreadResponseBytesMax = 6_000
+        })
+        let other = try harness.connect(from: "10.0.0.2")
+        let greedy = try harness.connect(from: "10.0.0.1")
+        for client in [other, greedy] { client.setWindow(0) }
+        try harness.settle()
+        let slow = try other.open(.profiles("TrackStream"))
+        for number in 1 ... 30 { try other.send(try Self.track(number), on: slow) }
+        try harness.settle()
+        var streams: [WireCall] = []
+        for _ in 0 ..< 10 {
+            let stream = try greedy.open(.profiles("TrackStream"))
+            for number in 1 ... 20 { try greedy.send(try Self.track(number, "bob"), on: stream) }
+            streams.append(stream)
+        }
+        try harness.pass(milliseconds: 100)
+        for client in [other, greedy] { client.setWindow(65_535) }
+        other.finishRequests(of: slow)
+        try harness.wait(for: "the slow stream's end") { slow.hasEnded }
+        #expect(slow.status == 0 && Self.sequences(slow) == Array(1 ... 30))
+        let ended = streams.filter(\.hasEnded)
+        #expect(!ended.isEmpty && ended.allSatisfy { $0.status == RPCFailure.resourceExhausted })
+    }
+
     @Test func cutConnectionLosesNoOtherCall() throws {
         let harness = try NodeHarness.serving()
         let cut = try harness.connect()

@@ -147,10 +147,9 @@ package final class NodeHarness {
     /// Connects a client.
     ///
     /// - Parameter key: What its calls send as `authorization: Bearer`; `nil`: nothing.
-    package func connect(key: String? = nil) throws -> WireClient {
-        guard let socket = self.network.network.connect(to: self.node.listenAddress) else {
-            throw Failure.cannotConnect
-        }
+    package func connect(key: String? = nil, from host: String = "127.0.0.1") throws -> WireClient {
+        guard let socket = self.network.network.connect(to: self.node.listenAddress, from: host)
+        else { throw Failure.cannotConnect }
         let clock = self.clock
         let client = WireClient(socket, now: { clock.wallMicroseconds() })
         if let key { client.metadata = [("authorization", "Bearer " + key)] }

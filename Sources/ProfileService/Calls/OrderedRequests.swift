@@ -91,20 +91,26 @@ final class OrderedRequests {
 }
 
 extension ServiceLoop {
-    /// Ends the stream that has most responses waiting while all streams together have too many:
-    /// one whose client reads has at most `requestsInFlightMax` of them, and must not pay for those
-    /// whose clients do not.
+    /// Ends the stream that has most responses waiting, of the peer that has most, while all
+    /// streams together have too many: whoever reads has few, and must not pay for those who do
+    /// not, though these are many streams that have less each.
     ///
     /// - Complexity: O(open streams) for each stream that is ended; nothing otherwise.
     func shedUnreadResponses() {
         while self.streamResponseBytes > self.streamLimits.unreadResponseBytesMax {
-            var largest: OrderedRequests?
+            var held: [PeerAddress: (bytes: Int, largest: OrderedRequests)] = [:]
             self.liveCalls.forEach { call in
-                guard let requests = call.orderedRequests else { return }
-                if requests.unreadBytes > largest?.unreadBytes ?? 0 { largest = requests }
+                guard let requests = call.orderedRequests, requests.unreadBytes > 0,
+                    let peer = self.transport.peerAddress(of: requests.token)
+                else { return }
+                let (bytes, largest) = held[peer] ?? (0, requests)
+                held[peer] = (
+                    bytes + requests.unreadBytes,
+                    requests.unreadBytes > largest.unreadBytes ? requests : largest
+                )
             }
-            guard let largest else { return }
-            largest.abandonUnread()
+            guard let most = held.values.max(by: { $0.bytes < $1.bytes }) else { return }
+            most.largest.abandonUnread()
         }
     }
 }
