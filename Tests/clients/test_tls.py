@@ -204,7 +204,7 @@ def test_what_is_no_hello_is_cut_off_at_once(served, first, result):
             assert connection.recv(100) == b""
         except ConnectionResetError:
             pass
-    assert count(served, result) == before + 1
+    assert wait_until(lambda: count(served, result) == before + 1)
 
 
 def test_messages_of_many_records_come_whole(served):
