@@ -120,15 +120,15 @@ extension Connection {
 }
 
 extension RPCLoop {
-    /// Schedules the next check of a connection's timeouts.
+    /// Schedules the next check of a connection's timeouts, unless one comes as early: that one
+    /// looks again.
     func scheduleCheck(of connection: Connection) {
-        self.wheel.schedule(
-            connection.timer,
-            atNanoseconds: max(
-                min(
-                    connection.machine.nextCheckNanoseconds,
-                    connection.responseCheckNanoseconds),
-                self.nowNanoseconds + 1))
+        let due = max(
+            min(connection.machine.nextCheckNanoseconds, connection.responseCheckNanoseconds),
+            self.nowNanoseconds + 1)
+        let timer = connection.timer
+        guard !timer.isScheduled || due < timer.dueNanoseconds else { return }
+        self.wheel.schedule(timer, atNanoseconds: due)
     }
 
     /// Closes a connection that has used its time up, else checks again later.

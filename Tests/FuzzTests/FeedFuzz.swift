@@ -196,13 +196,9 @@ enum FeedFuzz {
     /// The same bytes with right magics and checksums, so that what is behind these is reached.
     private static func sealed(_ bytes: UnsafeRawBufferPointer) -> [UInt8] {
         guard bytes.count >= FeedSegmentHeader.bytes else { return [] }
-        var buffer = ByteBuffer()
-        buffer.append(bytes)
-        buffer.patch(FeedSegmentHeader.magic, at: 0)
-        buffer.patch(FeedSegmentHeader.version, at: 8)
-        buffer.patch(
-            buffer.bytes.crc(0 ..< self.segmentCRCOffset),
-            at: self.segmentCRCOffset)
+        var buffer = bytes.sealed(
+            magic: FeedSegmentHeader.magic, version: FeedSegmentHeader.version,
+            crcAt: self.segmentCRCOffset)
         let seed = self.seed(of: buffer.bytes)
         for block in self.blocks(of: bytes) {
             let start = block.lowerBound

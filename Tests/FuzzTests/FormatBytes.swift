@@ -15,6 +15,16 @@ extension UnsafeRawBufferPointer {
         return reader.read()
     }
 
+    /// A copy as the beginning of a file: magic, version, and the checksum of what is before it.
+    func sealed(magic: UInt64, version: UInt32, crcAt offset: Int) -> ByteBuffer {
+        var buffer = ByteBuffer()
+        buffer.append(self)
+        buffer.patch(magic, at: 0)
+        buffer.patch(UInt64(version), at: 8)
+        buffer.patch(buffer.bytes.crc(0 ..< offset), at: offset)
+        return buffer
+    }
+
     /// The CRC-32C of a range.
     func crc(_ range: Range<Int>, continuing seed: UInt32 = 0) -> UInt32 {
         crc32c(UnsafeRawBufferPointer(rebasing: self[range]), continuing: seed)

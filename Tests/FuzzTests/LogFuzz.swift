@@ -92,11 +92,9 @@ enum LogFuzz {
     /// The same bytes with right magics and checksums, each frame naming the one before it.
     private static func sealed(_ bytes: UnsafeRawBufferPointer) -> [UInt8] {
         guard bytes.count >= SegmentHeader.bytes else { return [] }
-        var buffer = ByteBuffer()
-        buffer.append(bytes)
-        buffer.patch(SegmentHeader.magic, at: 0)
-        buffer.patch(UInt64(SegmentHeader.version), at: 8)
-        buffer.patch(buffer.bytes.crc(0 ..< self.segmentCRCOffset), at: self.segmentCRCOffset)
+        var buffer = bytes.sealed(
+            magic: SegmentHeader.magic, version: SegmentHeader.version,
+            crcAt: self.segmentCRCOffset)
         let seed = buffer.bytes.crc(self.directoryRange)
         var previous = bytes.uint32(at: self.segmentPreviousOffset)
         var start = SegmentHeader.bytes
@@ -118,12 +116,12 @@ enum LogFuzz {
     /// The last bytes of a segment as the note of an end in its directory.
     private static func sealedEnd(of segment: [UInt8]) -> [UInt8] {
         guard segment.count >= SegmentHeader.bytes + LogEnd.slotBytes else { return [] }
-        var buffer = ByteBuffer()
-        segment.suffix(LogEnd.slotBytes).withUnsafeBytes { buffer.append($0) }
-        buffer.patch(LogEnd.magic, at: 0)
-        buffer.patch(UInt64(LogEnd.version), at: 8)
-        for offset in self.directoryRange { buffer.patch(segment[offset], at: offset) }
-        buffer.patch(buffer.bytes.crc(0 ..< self.endCRCOffset), at: self.endCRCOffset)
-        return Array(buffer.bytes)
+        var slot = Array(segment.suffix(LogEnd.slotBytes))
+        slot.replaceSubrange(self.directoryRange, with: segment[self.directoryRange])
+        return slot.withUnsafeBytes {
+            let sealed = $0.sealed(
+                magic: LogEnd.magic, version: LogEnd.version, crcAt: self.endCRCOffset)
+            return Array(sealed.bytes)
+        }
     }
 }

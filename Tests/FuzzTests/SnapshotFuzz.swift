@@ -43,12 +43,10 @@ enum SnapshotFuzz {
     /// it.
     private static func sealed(_ bytes: UnsafeRawBufferPointer) -> [UInt8] {
         guard bytes.count >= SnapshotHeader.bytes else { return [] }
-        var buffer = ByteBuffer()
-        buffer.append(bytes)
-        buffer.patch(SnapshotHeader.magic, at: 0)
-        buffer.patch(UInt64(SnapshotHeader.version), at: 8)
-        var previous = buffer.bytes.crc(0 ..< self.fileCRCOffset)
-        buffer.patch(previous, at: self.fileCRCOffset)
+        var buffer = bytes.sealed(
+            magic: SnapshotHeader.magic, version: SnapshotHeader.version,
+            crcAt: self.fileCRCOffset)
+        var previous = buffer.bytes.uint32(at: self.fileCRCOffset)
         let lsn = bytes.uint64(at: self.nextLSNOffset) &- 1
         let fileSeed = self.crc(of: lsn, continuing: buffer.bytes.crc(16 ..< 32))
         var start = SnapshotHeader.bytes

@@ -15,6 +15,13 @@ enum TextFuzz {
         if let json = try? JSONParser.parse(bytes) {
             precondition(
                 (try? JSONParser.parse(json.description.utf8)) == json, "JSON changes when written")
+            // Positions are read as they were written.
+            if let position = ImportPosition(json: json) {
+                precondition(ImportPosition(json: position.json) == position, "it changes")
+            }
+            if let position = ExportPosition(json: json) {
+                precondition(ExportPosition(json: position.json) == position, "it changes")
+            }
         }
         let text = String(decoding: bytes, as: UTF8.self)
         _ = ValueText.detect(text)
@@ -49,6 +56,7 @@ enum TextFuzz {
             _ = RPCFailure(status: json)
             _ = json.description
         }
+        _ = try? ImportResponse(Array(message), of: Int(first))
         let text = String(decoding: message, as: UTF8.self)
         _ = FailureText.line(RPCFailure(code: Int32(first), message: text, details: text))
         let details = Base64Text.encode(message)

@@ -191,6 +191,12 @@ import Testing
         }
     }
 
+    /// Sets all bits of a field.
+    private static func fill(_ field: Range<Int>, of body: inout [UInt8]) -> Bool {
+        for index in field { body[index] = 0xFF }
+        return true
+    }
+
     /// What is wrong with a profile.
     private static let faults: [(fault: String, change: @Sendable (inout [UInt8]) -> Bool)] = [
         (
@@ -236,28 +242,10 @@ import Testing
                 return true
             }
         ),
-        (
-            // Reference, project, the profile it was merged into and its id come before.
-            "a revision that no one can be added to",
-            { body in
-                body.replaceSubrange(28 ..< 36, with: [UInt8](repeating: 0xFF, count: 8))
-                return true
-            }
-        ),
-        (
-            "changed by an operation behind the snapshot",
-            { body in
-                body[42] = 1
-                return true
-            }
-        ),
-        (
-            "made before 1970",
-            { body in
-                body.replaceSubrange(44 ..< 52, with: [UInt8](repeating: 0xFF, count: 8))
-                return true
-            }
-        ),
+        // Reference, project, the profile it was merged into and its id come before these.
+        ("a revision that no one can be added to", { Self.fill(28 ..< 36, of: &$0) }),
+        ("changed by an operation behind the snapshot", { Self.fill(36 ..< 44, of: &$0) }),
+        ("made before 1970", { Self.fill(44 ..< 52, of: &$0) }),
         (
             "a count of folded entries that none can be added to",
             { body in

@@ -9,6 +9,8 @@ from test_identify import identify
 from test_memory_limit import much
 
 MESSAGE_MAX = 4 << 20
+# A status of gRPC.
+RESOURCE = 8
 STREAMS = 100
 # Without a budget they hold 260 MB.
 CONNECTIONS = 40
@@ -56,14 +58,16 @@ def test_requests_beyond_the_budget_all_succeed_for_a_client_that_heeds_its_wind
 
 
 def test_a_client_waits_for_slow_ones_of_its_address_and_is_served(server):
-    """Messages that do not go on use the share of the address up; they yield to the one that waits."""
+    """Messages that do not go on use the share of the address up, but for 0.4 MB; one yields to the one that waits."""
+    server.flags = ("--loops", "1")
     server.start()
     slow = [Raw(server.listen) for _ in range(8)]
     for raw in slow:
-        raw.send(b"".join(half_sent(raw, MESSAGE_MAX, 10) for _ in range(4)))
+        raw.send(b"".join(half_sent(raw, 1_030_000, 10) for _ in range(3)))
     with server.channel() as channel:
         response = profiles_pb2_grpc.ProfilesStub(channel).BatchWrite(large_batch(), timeout=60)
         assert len(response.results) == 50
+    assert slow[0].response(1).grpc == RESOURCE
     for raw in slow:
         raw.socket.close()
     assert server.stop() == 0

@@ -96,8 +96,18 @@ def test_file_size_that_is_reached_while_serving_rejects_writes_and_loses_nothin
 
 
 @needs_prlimit
-@pytest.mark.parametrize("soft,hard,warned", [(256, 256, True), (256, 4_096, False)])
-def test_few_descriptors_are_named_at_the_start_and_the_soft_limit_is_raised(server, soft, hard, warned):
+@pytest.mark.parametrize(
+    "soft,hard,flags,warned",
+    [
+        (256, 256, (), True),
+        (256, 4_096, (), False),
+        # Enough for a thousand connections, but not beside the descriptors of the profile page.
+        (256, 1_200, (), False),
+        (256, 1_200, ("--console-listen", "127.0.0.1:0"), True),
+    ],
+)
+def test_few_descriptors_are_named_at_the_start_and_the_soft_limit_is_raised(server, soft, hard, flags, warned):
+    server.flags = flags
     server.wrapper = ("prlimit", f"--nofile={soft}:{hard}")
     server.start()
     limits = pathlib.Path(f"/proc/{server.pid}/limits").read_text()

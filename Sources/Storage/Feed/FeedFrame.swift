@@ -78,15 +78,15 @@ package struct FeedFrames: Sequence, IteratorProtocol {
     }
 
     /// Whether `bytes` are whole frames between two positions, in ascending order.
+    ///
+    /// - Parameter last: A number that a log has, so that one may follow it.
     static func isWhole(
         _ bytes: UnsafeRawBufferPointer, from first: UInt64, through last: UInt64
     ) -> Bool {
         var frames = FeedFrames(bytes)
         var position = first
         while let frame = frames.next() {
-            guard frame.firstLSN >= position, frame.lastLSN <= last, frame.lastLSN < .max else {
-                return false
-            }
+            guard frame.firstLSN >= position, frame.lastLSN <= last else { return false }
             position = frame.lastLSN + 1
         }
         return frames.offset == bytes.count
