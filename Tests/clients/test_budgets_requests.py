@@ -58,8 +58,7 @@ def test_requests_beyond_the_budget_all_succeed_for_a_client_that_heeds_its_wind
 
 
 def test_a_client_waits_for_slow_ones_of_its_address_and_is_served(server):
-    """Messages that do not go on use the share of the address up, but for 0.4 MB; one yields to the one that waits."""
-    server.flags = ("--loops", "1")
+    """Messages that do not go on use the shares of the address up, but for 0.2 MB of each loop; one yields."""
     server.start()
     slow = [Raw(server.listen) for _ in range(8)]
     for raw in slow:
@@ -67,7 +66,8 @@ def test_a_client_waits_for_slow_ones_of_its_address_and_is_served(server):
     with server.channel() as channel:
         response = profiles_pb2_grpc.ProfilesStub(channel).BatchWrite(large_batch(), timeout=60)
         assert len(response.results) == 50
-    assert slow[0].response(1).grpc == RESOURCE
+    # The first one of the loop that the request came to.
+    assert RESOURCE in [raw.response(1, seconds=1).grpc for raw in slow[:2]]
     for raw in slow:
         raw.socket.close()
     assert server.stop() == 0
