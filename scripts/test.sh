@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Every test: what is generated is fresh, unit tests, then real clients against the release binary.
-# Ends with one line that adds the counts of all parts up; fails when a part fails or its count is missing.
+# Ends with the names of the tests that failed and one line that adds the counts of all parts up; fails when a part fails
+# or its count is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -29,7 +30,8 @@ swift test --skip-build > "$logs/unit.log" 2>&1 || unit_status=$?
 grep -E '^✘|(^| )error:|warning:|Test run with|Fatal error|^F[0-9]+: |^replay: ' "$logs/unit.log" || true
 # "Test run with 123 tests in 20 suites passed": the number of tests that ran.
 unit=$(grep -oE 'Test run with [0-9]+ tests?' "$logs/unit.log" | tail -1 | grep -oE '[0-9]+' || true)
-unit_failed=$(grep -cE '^✘ Test .* failed' "$logs/unit.log" || true)
+grep -E '^✘ Test .* failed' "$logs/unit.log" | grep -v '^✘ Test run with' > "$logs/unit-failed.log" || true
+unit_failed=$(wc -l < "$logs/unit-failed.log")
 
 echo "== simulation"
 swift build -c release
@@ -39,16 +41,16 @@ simulation_status=0
 
 echo "== real clients"
 clients_status=0
-PROFILED=$PWD/.build/release/profiled .venv/bin/python -m pytest Tests/clients --ignore-glob='*_tls.py' -q -rsx 2>&1 |
+PROFILED=$PWD/.build/release/profiled .venv/bin/python -m pytest Tests/clients --ignore-glob='*_tls.py' -q -rfEsx 2>&1 |
     tee "$logs/clients.log" || clients_status=$?
 
 echo "== clients with and without TLS"
 make --no-print-directory build-tls
 tls_status=0
-PROFILED=$PWD/.build/release/profiled .venv/bin/python -m pytest Tests/clients/test_without_tls.py -q -rsx 2>&1 |
+PROFILED=$PWD/.build/release/profiled .venv/bin/python -m pytest Tests/clients/test_without_tls.py -q -rfEsx 2>&1 |
     tee "$logs/without-tls.log" || tls_status=$?
 PROFILED=$PWD/.build/tls/release/profiled .venv/bin/python -m pytest Tests/clients/test_tls.py \
-    Tests/clients/test_mutual_tls.py -q -rsx 2>&1 | tee "$logs/tls.log" || tls_status=$?
+    Tests/clients/test_mutual_tls.py -q -rfEsx 2>&1 | tee "$logs/tls.log" || tls_status=$?
 
 count() { scripts/count_tests.sh "$1" "$logs/clients.log" "$logs/without-tls.log" "$logs/tls.log"; }
 passed=$(count passed)
@@ -65,5 +67,9 @@ total_failed=$(( unit_failed + failed ))
 [ "$simulation_status" -eq 0 ] || total_failed=$(( total_failed + 1 ))
 [ "$clients_status" -eq 0 ] || [ "$total_failed" -gt 0 ] || total_failed=1
 [ "$tls_status" -eq 0 ] || [ "$total_failed" -gt 0 ] || total_failed=1
+# Again, and last: whoever reads a log from its end learns which they were.
+names=40
+head -n "$names" "$logs/unit-failed.log"
+grep -hE '^(FAILED|ERROR) ' "$logs"/*.log | cut -c1-300 | head -n "$names" || true
 echo "$(( unit - unit_failed + passed )) passed, $total_failed failed, $skipped skipped"
 [ "$total_failed" -eq 0 ]
