@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Every test: what is generated is fresh, unit tests, then real clients against the release binary.
-# Ends with the names of the tests that failed and one line that adds the counts of all parts up; fails when a part fails
-# or its count is missing.
+# Ends with the names of the tests that failed and one line that adds the counts of all parts up; fails when a part
+# fails or its count is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -89,7 +89,8 @@ def parse(lines):
     """The beginnings and the returns of calls, as (microseconds since 1970, call, is its beginning), in the order in
     which they happened. Calls that failed are left out.
 
-    A call on one line began and returned with nothing of another thread in between.
+    A call on one line began and returned with nothing of another thread in between. One that strace lost before it let
+    it begin, because the process was killed, did nothing: such lines end in "<detached ...>", or have no name.
     """
     marks, running = [], {}
     for line in lines:
@@ -97,6 +98,8 @@ def parse(lines):
         assert matched, f"not understood: {line[:200]}"
         thread, seconds, micros, text = matched.groups()
         moment = int(seconds) * 1_000_000 + int(micros)
+        if text.startswith("???(") or (text.endswith("<detached ...>") and not text.startswith("<... ")):
+            continue
         # Lines are up to 4 MiB long, over which patterns that do not match are slow.
         if text.endswith("<unfinished ...>"):
             unfinished = _UNFINISHED.match(text)
@@ -105,7 +108,10 @@ def parse(lines):
             continue
         if text.startswith("<... "):
             resumed = _RESUMED.match(text)
-            call = running.pop(thread)
+            call = running.pop(thread, None)
+            # It never returned, or had no name.
+            if text.endswith("<detached ...>") or call is None:
+                continue
             text = f"{call.name}({call.arguments}{resumed[2]}"
         else:
             call = None

@@ -168,6 +168,22 @@ def test_F3_a_call_that_a_kill_interrupted_may_have_happened_or_not(tmp_path):
         assert recording.final_files() == {"a": content + bytes(597) + b"xy"}
 
 
+def test_F3_calls_that_strace_lost_before_they_began_did_nothing(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc" + bytes(597) + b"xy")
+    path = hexadecimal(str(tmp_path / "a"))
+    lost = [
+        "9  10.000910 ???( <unfinished ...>",
+        "10  10.000910 ???( <detached ...>",
+        "9  10.000911 <... ??? resumed>) = ?",
+        f'11  10.000911 pwrite64(4<{path}>, "{hexadecimal("!!")}", 2, 0 <detached ...>',
+        f"12  10.000911 fdatasync(4<{path}> <unfinished ...>",
+        "12  10.000912 <... fdatasync resumed> <detached ...>",
+    ]
+    recording = Recording(tmp_path)
+    recording.add(trace(tmp_path)[:-1] + lost)
+    assert recording.final_files() == {"a": b"abc" + bytes(597) + b"xy"}
+
+
 def test_F3_a_recording_that_misses_a_change_is_found(tmp_path):
     (tmp_path / "a").write_bytes(b"abc" + bytes(597) + b"x!")
     try:
