@@ -18,6 +18,7 @@ const uint32_t linux_epollin = EPOLLIN, linux_epollout = EPOLLOUT, linux_epoller
                linux_epollhup = EPOLLHUP, linux_epollrdhup = EPOLLRDHUP;
 const int linux_sol_socket = SOL_SOCKET, linux_so_reuseaddr = SO_REUSEADDR,
           linux_ipproto_tcp = IPPROTO_TCP, linux_tcp_nodelay = TCP_NODELAY,
+          linux_tcp_notsent_lowat = TCP_NOTSENT_LOWAT,
           linux_ipproto_ipv6 = IPPROTO_IPV6, linux_ipv6_v6only = IPV6_V6ONLY;
 
 // glibc passes the arguments of main to the functions of .init_array; Swift's CommandLine reads

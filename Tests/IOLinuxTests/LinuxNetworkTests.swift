@@ -76,6 +76,34 @@ import Testing
         #expect(clients.count + more.count == 100)
     }
 
+    /// Each has a descriptor that nobody counts yet.
+    @Test func noMoreConnectionsWaitForATakerThanItTakesInOneTick() throws {
+        let listeners = try LinuxNetwork().listen(host: "127.0.0.1", port: 0, count: 2)
+        defer { for listener in listeners { listener.close() } }
+        let clients = try (0 ..< 200).map { _ in try #require(Client(listeners[0].address)) }
+        let own = self.acceptAll([listeners[0]])[0]
+        let other = self.acceptAll([listeners[1]])[0]
+        #expect(clients.count == 200 && own.count == 136 && other.count == 64)
+        for socket in own + other { socket.close() }
+    }
+
+    /// What waits for a peer that does not read is the transport's to count.
+    @Test func theKernelTakesLittleForAPeerThatDoesNotRead() throws {
+        let listener = try LinuxNetwork().listen(host: "127.0.0.1", port: 0, count: 1)[0]
+        defer { listener.close() }
+        let client = try #require(Client(listener.address))
+        let sockets = self.acceptAll([listener])[0]
+        let socket = try #require(sockets.first)
+        let piece = [UInt8](repeating: 0, count: 64 << 10)
+        var taken = 0
+        while taken < 16 << 20,
+            case .bytes(let count) = piece.withUnsafeBytes({ socket.write($0) })
+        { taken += count }
+        // What the peer's own kernel keeps comes on top.
+        #expect(client.descriptor > 0 && taken < 1 << 20, "\(taken) bytes")
+        socket.close()
+    }
+
     @Test func takerIsWokenByItsPollerWhenAConnectionIsHandedToIt() throws {
         let network = LinuxNetwork()
         let listeners = try network.listen(host: "127.0.0.1", port: 0, count: 2)

@@ -31,6 +31,7 @@ int linux_accept(int listener, void *address, uint32_t *address_bytes);
 int linux_tcp_socket(int family);
 int linux_set_option(int socket, int level, int option, int value);
 extern const int linux_sol_socket, linux_so_reuseaddr, linux_ipproto_tcp, linux_tcp_nodelay,
+    linux_tcp_notsent_lowat,
     linux_ipproto_ipv6, linux_ipv6_v6only;
 /// getrandom(2); returns the bytes filled or -1.
 long linux_getrandom(void *target, uint64_t bytes);

@@ -32,8 +32,9 @@ final class ConnectionShares: Sendable {
         var next = 0
     }
 
-    /// Most connections that wait for one taker: as many as the kernel queues.
-    private static let waitingMax = 1_024
+    /// Most connections that wait for one taker: what it takes in one tick. Each has a descriptor
+    /// that no limit counts yet.
+    private static let waitingMax = 64
 
     private let state: Guarded<State>
 

@@ -7,6 +7,11 @@ package final class LinuxNetwork: Network {
     /// Most connections that wait to be accepted.
     private static let backlog: Int32 = 1_024
 
+    /// Bytes that the kernel takes of a connection before they are sent, about: beyond it a peer
+    /// that does not read would move what waits for it from the budgets of the transport to the
+    /// buffers of the kernel, up to 4 MiB for each connection.
+    private static let unsentBytesMax: Int32 = 128 << 10
+
     package init() {}
 
     package func makePoller() throws(IOError) -> any Poller {
@@ -47,6 +52,9 @@ package final class LinuxNetwork: Network {
         // A restart may bind while connections of its predecessor linger; two listening sockets
         // exclude each other all the same.
         _ = linux_set_option(descriptor, linux_sol_socket, linux_so_reuseaddr, 1)
+        // Accepted sockets inherit it.
+        _ = linux_set_option(
+            descriptor, linux_ipproto_tcp, linux_tcp_notsent_lowat, Self.unsentBytesMax)
         if address.family == AF_INET6 {
             // "::" means every address of the machine, IPv4 included, whatever the system's default
             // is.
