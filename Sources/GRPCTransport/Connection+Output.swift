@@ -25,7 +25,7 @@ extension Connection {
         if nghttp2_session_want_read(self.session) == 0,
             nghttp2_session_want_write(self.session) == 0
         {
-            self.machine.sessionEnded()
+            self.machine.sessionEnded(nowNanoseconds: self.loop.nowNanoseconds)
         }
     }
 
@@ -105,6 +105,7 @@ extension Connection {
             // logins are not, as the connection has calls of others.
             switch nghttp2_error_code(frame.pointee.rst_stream.error_code) {
             case NGHTTP2_NO_ERROR, NGHTTP2_CANCEL, NGHTTP2_ENHANCE_YOUR_CALM: break
+            case NGHTTP2_REFUSED_STREAM where !self.loop.mayOpenStream: break
             default: self.machine.streamReset(nowNanoseconds: self.loop.nowNanoseconds)
             }
         case NGHTTP2_HEADERS.rawValue:

@@ -139,18 +139,21 @@ extension Connection {
     private func reject(_ stream: RPCStream, _ event: MessageDeframer.Event) {
         switch event {
         case .tooLarge(let size):
-            self.cancel(
-                stream,
+            self.failRequests(
+                of: stream,
                 self.loop.handler.messageTooLarge(
                     bytes: size, maximum: self.loop.limits.messageBytesMax))
         case .compressed where stream.encoding == .identity:
-            self.cancel(
-                stream, RPCStatus(.internalError, "a compressed message without grpc-encoding"))
+            self.failRequests(
+                of: stream,
+                RPCStatus(.internalError, "a compressed message without grpc-encoding"))
         case .compressed:
-            self.cancel(stream, RPCStatus(.unimplemented, Self.encodingText), listsEncodings: true)
+            self.failRequests(
+                of: stream, RPCStatus(.unimplemented, Self.encodingText), listsEncodings: true)
         case .invalidFlag(let flag):
-            self.cancel(
-                stream, RPCStatus(.internalError, "a message flag of \(flag), 0 or 1 is allowed"))
+            self.failRequests(
+                of: stream,
+                RPCStatus(.internalError, "a message flag of \(flag), 0 or 1 is allowed"))
         case .needsMore, .message: break
         }
     }
@@ -180,7 +183,11 @@ extension Connection {
     private func endRequest(of stream: RPCStream, flags: UInt8) -> Bool {
         guard flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0 else { return false }
         if stream.machine.streamsRequests {
-            if stream.flow.end() == .deliver { self.requestsEnd(of: stream) }
+            switch stream.flow.end() {
+            case .deliver: self.requestsEnd(of: stream)
+            case .hold: break
+            case .discard: _ = stream.machine.endOfRequest(isBetweenMessages: true)
+            }
             return false
         }
         switch stream.machine.endOfRequest(isBetweenMessages: stream.deframer.isBetweenMessages) {
@@ -239,12 +246,12 @@ extension Connection {
 
     /// A stream's time is over: its deadline, or the wait for its body.
     func timeExpired(_ stream: RPCStream) {
+        guard self.loop.nowNanoseconds < stream.deadlineNanoseconds else {
+            return self.endAtDeadline(stream)
+        }
         let bodySeconds = self.loop.limits.bodyNanoseconds / 1_000_000_000
-        self.endInTime(
-            stream,
-            self.loop.nowNanoseconds >= stream.deadlineNanoseconds
-                ? Self.deadlineStatus
-                : RPCStatus(.cancelled, "the request was not complete after \(bodySeconds) s"))
+        let status = RPCStatus(.cancelled, "the request was not complete after \(bodySeconds) s")
+        if !self.leaveEnd(of: stream, with: status) { self.endInTime(stream, status) }
     }
 
     // MARK: Floods

@@ -176,6 +176,7 @@ extension Connection {
         self.gate.budget.earnProgress()
         self.reservedResponseBytes -= stream.reservedResponseBytes
         stream.reservedResponseBytes = 0
+        self.keep(responseBytes: 0, of: stream)
         stream.endedNanoseconds = self.loop.nowNanoseconds
         // Calls that were not begun may have headroom by it.
         self.loop.hasDrained = true

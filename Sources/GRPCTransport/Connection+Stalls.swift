@@ -20,16 +20,56 @@ extension Connection {
         self.loop.hasDrained = true
     }
 
+    /// Counts for the peer and the loop what the socket has not taken, after each write.
+    @inline(__always)
+    func countOutput() {
+        let change = self.output.count - self.countedOutputBytes
+        if change != 0, !self.isClosed { self.countOutput(changedBy: change) }
+    }
+
+    private func countOutput(changedBy change: Int) {
+        self.countedOutputBytes += change
+        self.peer.pendingResponseBytes += change
+        self.loop.pendingResponseBytes += change
+        self.loop.hasDrained = true
+    }
+
+    /// A connection that is closed leaves nothing that is counted.
+    func forgetOutput() { self.countOutput(changedBy: -self.countedOutputBytes) }
+
+    /// Counts what the handler keeps of a response that is not complete.
+    func keep(responseBytes: Int, of stream: RPCStream) {
+        let change = responseBytes - stream.keptResponseBytes
+        guard change != 0 else { return }
+        stream.keptResponseBytes = responseBytes
+        self.keptResponseBytes += change
+        if change > 0 { self.responsesGrew(by: change) } else { self.responsesShrank(by: -change) }
+    }
+
+    /// Whether the handler may keep more of a response that is not complete.
+    func mayKeepMore(of stream: RPCStream) -> Bool {
+        let limits = self.loop.limits
+        return self.pendingResponseBytes - stream.keptResponseBytes
+            < limits.outputBytesPerConnectionMax
+            && self.peer.pendingResponseBytes < limits.outputBytesPerPeerMax
+            && self.loop.pendingResponseBytes < limits.outputBytesMax / 2
+    }
+
     /// Bytes that wait for this peer to read.
-    var unreadBytes: Int { self.pendingResponseBytes + self.output.count }
+    var unreadBytes: Int {
+        self.pendingResponseBytes - self.keptResponseBytes + self.output.count
+    }
+
+    /// Bytes that are kept for this peer.
+    var heldBytes: Int { self.pendingResponseBytes + self.output.count }
 
     /// Notes that responses wait after a write, so that their progress is checked in time.
     ///
     /// - Returns: Whether the check is to be scheduled.
     func noteWaitingResponses() -> Bool {
-        guard self.pendingResponseBytes > 0, self.responseCheckNanoseconds == .max else {
-            return false
-        }
+        guard self.pendingResponseBytes > self.keptResponseBytes,
+            self.responseCheckNanoseconds == .max
+        else { return false }
         self.responseCheckNanoseconds =
             self.loop.nowNanoseconds + self.loop.limits.sendStallNanoseconds
         return true
@@ -88,14 +128,14 @@ extension RPCLoop {
         guard isOver || self.nowNanoseconds >= self.nextShedNanoseconds else { return }
         self.nextShedNanoseconds = self.nowNanoseconds + Self.shedIntervalNanoseconds
         var holders: [Connection] = []
-        for case let open? in self.connections where open.connection.unreadBytes > 0 {
+        for case let open? in self.connections where open.connection.heldBytes > 0 {
             holders.append(open.connection)
         }
         // Peer by peer: many connections that hold little each must not displace a larger one of a
         // peer that holds less.
         holders.sort {
-            ($0.peer.pendingResponseBytes, $0.unreadBytes)
-                > ($1.peer.pendingResponseBytes, $1.unreadBytes)
+            ($0.peer.pendingResponseBytes, $0.heldBytes)
+                > ($1.peer.pendingResponseBytes, $1.heldBytes)
         }
         for holder in holders {
             let isGreedy =

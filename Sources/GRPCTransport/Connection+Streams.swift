@@ -31,13 +31,17 @@ extension Connection {
     /// - Returns: How many bytes the windows may open by.
     private func take(_ bytes: UnsafeRawBufferPointer, of stream: RPCStream) -> Int {
         guard stream.machine.isLive else { return bytes.count }
+        let arrival = stream.flow.bytes()
+        guard arrival != .discard else { return bytes.count }
         self.gate.budget.earn(bytes: bytes.count)
-        guard stream.flow.bytes() == .deliver else {
+        guard arrival == .deliver else {
             stream.held.append(bytes)
             return 0
         }
         let taken = self.deliver(bytes, to: stream)
-        guard taken < bytes.count, stream.machine.isLive else { return bytes.count }
+        guard taken < bytes.count, stream.machine.isLive, stream.flow.bytes() != .discard else {
+            return bytes.count
+        }
         stream.held.append(UnsafeRawBufferPointer(rebasing: bytes[taken...]))
         return taken
     }
@@ -72,9 +76,36 @@ extension Connection {
         case .ended:
             self.loop.schedule(stream, at: stream.deadlineNanoseconds)
             self.loop.handler.requestsEnded(of: self.loop.call(of: stream))
-        case .reject(let status): self.cancel(stream, status)
+        case .reject(let status): self.failRequests(of: stream, status)
         case .dispatch, .ignore: break
         }
+    }
+
+    /// Ends a call for what is wrong with its requests.
+    ///
+    /// One that streams them ends behind the responses to those that came before: their writes may
+    /// be in the log, and have responses. Nothing of its requests is kept meanwhile.
+    func failRequests(of stream: RPCStream, _ status: RPCStatus, listsEncodings: Bool = false) {
+        if !self.leaveEnd(of: stream, with: status) {
+            self.cancel(stream, status, listsEncodings: listsEncodings)
+        }
+    }
+
+    /// As above, if the handler has requests of the call to respond to.
+    ///
+    /// - Returns: Whether the handler ends the call.
+    func leaveEnd(of stream: RPCStream, with status: RPCStatus) -> Bool {
+        guard stream.machine.isLive, stream.machine.streamsRequests,
+            self.loop.handler.requestsFailed(of: self.loop.call(of: stream), with: status)
+        else { return false }
+        // It may have responded to all of them.
+        guard stream.machine.isLive else { return true }
+        stream.flow.fail()
+        stream.deframer = MessageDeframer()
+        self.dropHeld(of: stream)
+        self.loop.schedule(stream, at: stream.deadlineNanoseconds)
+        self.markDirty()
+        return true
     }
 
     /// Bounds the time that one message of a request stream may take; between messages a stream may

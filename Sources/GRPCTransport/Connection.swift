@@ -24,8 +24,12 @@ final class Connection {
     // SAFETY: the loop's table owns every stream for the life of the loop, longer than a
     // connection; a stream leaves this list before the loop uses it for another connection.
     private(set) var streams: [Unmanaged<RPCStream>] = []
-    /// Bytes of responses waiting in the streams of this connection.
+    /// Bytes of responses waiting in the streams of this connection, or kept for them.
     var pendingResponseBytes = 0
+    /// What of them the handler keeps, as their responses are not complete, in bytes.
+    var keptResponseBytes = 0
+    /// What of `output` is counted for the peer and the loop, in bytes.
+    var countedOutputBytes = 0
     /// The peer has changed the size of its table of header fields: the next header block begins
     /// with it (RFC 7541, section 4.2), which nghttp2 alone can write.
     var owesTableSize = false
@@ -44,12 +48,19 @@ final class Connection {
     let openedNanoseconds: UInt64
     /// What its unfinished requests hold.
     var requests = RequestBytes()
+    /// Those that wait for their share, and what of `requests` they hold, in bytes.
+    var waitingRequests = 0
+    var waitingRequestBytes = 0
+    /// Some of them may wait: it is in the loop's list of those connections.
+    var awaitsRequestBytes = false
     /// When the peer last took bytes of a response, in monotonic nanoseconds.
     var progressNanoseconds: UInt64
     /// When to look for responses that are not read; `.max`: none wait.
     var responseCheckNanoseconds = UInt64.max
     /// A call of it was accepted.
     var hasAcceptedCalls = false
+    /// It is counted among those with an open header block.
+    var hasCountedHeaderBlock = false
     /// It has left its loop.
     var isClosed: Bool { self.session == nil }
     /// For the check of its timeouts.
@@ -146,8 +157,7 @@ final class Connection {
         }
         self.machine.headerBlockOpen(
             self.gate.openHeaderBlock, nowNanoseconds: self.loop.nowNanoseconds)
-        // It may have begun now, and be due before anything else.
-        if self.machine.hasOpenHeaderBlock { self.loop.scheduleCheck(of: self) }
+        self.noteHeaderBlock(isOpen: self.machine.hasOpenHeaderBlock)
         self.loop.wholeRequests.drain { stream, connection in connection.begin(stream) }
         if !self.gate.budget.settle() { self.machine.fail(.frameFlood) }
         self.markDirty()
@@ -201,9 +211,9 @@ final class Connection {
         guard frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST else { return }
         self.machine.callsChanged(nowNanoseconds: self.loop.nowNanoseconds)
         let id = frame.pointee.hd.stream_id
-        guard id <= self.lastStreamAnnounced else {
-            // It came before the GOAWAY has left, which says that it was not processed: the client
-            // may send it elsewhere.
+        guard id <= self.lastStreamAnnounced, self.loop.mayOpenStream else {
+            // It came before the GOAWAY has left, which says that it was not processed, or there
+            // are too many: the client may send it elsewhere, or again.
             nghttp2_submit_rst_stream(
                 self.session, UInt8(NGHTTP2_FLAG_NONE.rawValue), id,
                 NGHTTP2_REFUSED_STREAM.rawValue)

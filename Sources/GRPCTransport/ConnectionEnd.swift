@@ -11,6 +11,8 @@ enum ConnectionEnd: String, CaseIterable {
     case notReading = "not_reading"
     case prefaceTimeout = "preface_timeout"
     case headerTimeout = "header_timeout"
+    /// Its header block was the oldest when its peer, or the loop, had too many that wait.
+    case headerBlocks = "too_many_header_blocks"
     case keepaliveTimeout = "keepalive_timeout"
     case maxAge = "max_age"
     case idle
@@ -47,7 +49,7 @@ enum ConnectionEnd: String, CaseIterable {
         case .maxAge: Goodbye(isPeerAtFault: false, reason: "max_age")
         case .yielded: Goodbye(isPeerAtFault: false, reason: "idle_and_too_many_connections")
         case .drained: Goodbye(isPeerAtFault: false)
-        case .tooMany, .tooManyOfPeer, .failedLogins:
+        case .tooMany, .tooManyOfPeer, .failedLogins, .headerBlocks:
             Goodbye(isPeerAtFault: true, reason: self.rawValue)
         case .protocolError, .done, .peerClosed, .prefaceTimeout, .keepaliveTimeout: nil
         }

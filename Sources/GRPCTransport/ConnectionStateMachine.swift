@@ -69,6 +69,8 @@ struct ConnectionStateMachine {
     private var headerBlockNanoseconds = UInt64.max
     /// Which one it is.
     private var headerBlock: UInt32 = 0
+    /// When the last output of a session that is done must have left; `.max`: it is not done.
+    private var lastOutputDueNanoseconds = UInt64.max
     private let ageDueNanoseconds: UInt64
     private var resets: TokenBucket
     /// When the last PING came, and how many came too early since the last response; `nil`: none
@@ -121,6 +123,9 @@ struct ConnectionStateMachine {
         }
         self.headerBlock = block
     }
+
+    /// When the header block began whose rest is to come; `.max`: there is none.
+    var headerBlockSinceNanoseconds: UInt64 { self.headerBlockNanoseconds }
 
     /// Whether the rest of a header block is to come, so that a check is due.
     var hasOpenHeaderBlock: Bool { self.headerBlockNanoseconds != .max }
@@ -303,7 +308,8 @@ struct ConnectionStateMachine {
         case .open: due = min(due, self.ageDueNanoseconds)
         case .announced(let shutdown): due = min(due, shutdown.finalNanoseconds)
         case .final(let shutdown): due = min(due, shutdown.graceNanoseconds)
-        case .closing, .lingering, .closed: break
+        case .closing: due = min(due, self.lastOutputDueNanoseconds)
+        case .lingering, .closed: break
         }
         if self.hasOpenHeaderBlock {
             due = min(due, self.headerBlockNanoseconds + self.limits.headerBlockNanoseconds)
@@ -364,7 +370,8 @@ struct ConnectionStateMachine {
     private mutating func checkEnds(_ now: UInt64) -> OnCheck? {
         switch self.state {
         case .handshake, .open, .announced, .final, .closing(.done):
-            // The last output of a session that is done may never leave either.
+            // The last output of a session that is done may never leave either, or byte by byte.
+            if now >= self.lastOutputDueNanoseconds { return self.end(.notReading) }
             guard case .stalled(let since) = self.output,
                 now - since >= self.limits.sendStallNanoseconds
             else { break }
@@ -404,8 +411,12 @@ struct ConnectionStateMachine {
     // MARK: End
 
     /// The session has nothing more to read or to write.
-    mutating func sessionEnded() {
+    mutating func sessionEnded(nowNanoseconds: UInt64) {
         self.fail(.done)
+        guard case .closing(.done) = self.state, self.lastOutputDueNanoseconds == .max else {
+            return
+        }
+        self.lastOutputDueNanoseconds = nowNanoseconds + self.limits.lastOutputNanoseconds
     }
 
     /// The connection is closed for good.

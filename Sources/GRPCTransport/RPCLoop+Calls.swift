@@ -80,6 +80,21 @@ extension RPCLoop {
         }
     }
 
+    /// Counts what the handler keeps of a call's response while it is not complete, until the call
+    /// ends; each time all of it.
+    package func keep(responseBytes: Int, of token: CallToken) {
+        self.stream(of: token)?._withUnsafeGuaranteedRef { stream in
+            stream.withConnection { $0.keep(responseBytes: responseBytes, of: stream) }
+        }
+    }
+
+    /// Whether connection, peer and loop have headroom for more of a response that is not complete.
+    package func mayKeepMore(of token: CallToken) -> Bool {
+        self.stream(of: token)?._withUnsafeGuaranteedRef { stream in
+            stream.withConnection { $0.mayKeepMore(of: stream) }
+        } ?? true
+    }
+
     /// Where a call comes from; `nil` if it has ended.
     package func peerAddress(of token: CallToken) -> PeerAddress? {
         self.stream(of: token)?._withUnsafeGuaranteedRef { stream in
@@ -110,6 +125,11 @@ extension RPCLoop {
     }
 
     // MARK: Streams
+
+    var openStreams: Int { self.streams.count - self.freeStreams.count }
+
+    /// Whether one more stream may be opened.
+    var mayOpenStream: Bool { self.openStreams < self.limits.streamsMax }
 
     /// A stream that no call uses.
     // SAFETY: as in `stream(of:)`, the table owns what is in the pool.

@@ -87,6 +87,8 @@ extension RPCLoop {
             // may lose what was just written.
             self.discardInput(of: open.socket)
         }
+        connection.forgetOutput()
+        connection.noteHeaderBlock(isOpen: false)
         self.poller.remove(open.socket.descriptor)
         open.socket.close()
         self.leave(connection.peer)

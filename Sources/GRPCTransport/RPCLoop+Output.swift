@@ -18,11 +18,20 @@ extension RPCLoop {
         self.shedResponses()
     }
 
+    /// Writes what waits if it is more than the budget of the loop, and cuts off who does not read:
+    /// for a handler that is responding to many calls at once. Calls may end by it.
+    package func relieveResponses() {
+        if self.pendingResponseBytes > self.limits.outputBytesMax { self.flush() }
+    }
+
     private func flush(_ connection: Connection) {
         guard let open = self.connections[Int(connection.slot)], open.connection === connection
         else { return }
         let isLent = self.lendOutput(to: connection)
-        defer { self.reclaimOutput(from: connection, isLent: isLent) }
+        defer {
+            self.reclaimOutput(from: connection, isLent: isLent)
+            connection.countOutput()
+        }
         while true {
             if case .collect = connection.machine.flush { connection.collectOutput() }
             if case .close(let reason) = connection.machine.flush {

@@ -1,67 +1,113 @@
 // The budget of unfinished requests on one loop: who waits for it, and who is abandoned for it.
 
 extension RPCLoop {
-    /// How often a request that holds others up is looked for, in nanoseconds: the search visits
-    /// every stream.
+    /// How often requests that hold others up are looked for, in nanoseconds: the search visits
+    /// every stream of a peer.
     private static let contentionNanoseconds: UInt64 = 1_000_000_000
 
-    /// Remembers a stream that waits for its share.
-    func awaitRequestBytes(_ stream: RPCStream) {
-        guard !stream.charge.isEnlisted else { return }
-        stream.charge.isEnlisted = true
-        self.streamsAwaitingRequestBytes.append(stream.token)
+    /// Remembers a connection whose requests wait for their share.
+    func awaitRequestBytes(_ connection: Connection) {
+        guard !connection.awaitsRequestBytes else { return }
+        self.hasReleasedRequests = true
+        connection.awaitsRequestBytes = true
+        connection.peer.waitingConnections += 1
+        self.connectionsAwaitingRequestBytes.append(connection)
     }
 
-    /// Gives those that wait their share, first come, first served, as far as there is headroom.
+    /// Gives those that wait their share, as far as there is headroom.
     ///
-    /// - Complexity: O(waiting streams), in ticks after others have finished; nothing otherwise.
+    /// The peer that holds least comes first, then the connection of it that was granted least.
+    /// Behind a request that does not fit its peer gets no more, or small ones would keep a large
+    /// one waiting for ever.
+    ///
+    /// - Complexity: O(waiting connections), in ticks after others have finished or begun to wait;
+    ///   nothing otherwise.
     func grantRequests() {
-        guard !self.streamsAwaitingRequestBytes.isEmpty else { return }
+        guard !self.connectionsAwaitingRequestBytes.isEmpty else { return }
         if self.hasReleasedRequests {
             self.hasReleasedRequests = false
-            let waiting = self.streamsAwaitingRequestBytes
-            self.streamsAwaitingRequestBytes.removeAll(keepingCapacity: true)
-            for token in waiting {
-                // A stream whose call has ended meanwhile leaves the list here.
-                self.stream(of: token)?._withUnsafeGuaranteedRef { stream in
-                    stream.charge.isEnlisted = false
-                    guard stream.charge.isWaiting else { return }
-                    stream.withConnection { $0.recharge(stream) }
-                }
-            }
+            self.grantInTurn()
         }
-        guard !self.streamsAwaitingRequestBytes.isEmpty,
+        guard !self.connectionsAwaitingRequestBytes.isEmpty,
             self.nowNanoseconds >= self.nextContentionNanoseconds
         else { return }
         self.nextContentionNanoseconds = self.nowNanoseconds + Self.contentionNanoseconds
-        self.abandonSlowestRequest()
+        self.abandonSlowRequests()
     }
 
-    /// Ends the call that has had its share for the longest, and for too long, of the peer that
-    /// holds most: nobody keeps others waiting by sending slowly.
-    ///
-    /// - Complexity: O(open streams of the loop).
-    private func abandonSlowestRequest() {
-        guard let peer = self.peers.values.max(by: { $0.requests.bytes < $1.requests.bytes }) else {
-            return
-        }
-        var slowest: RPCStream?
-        var since = UInt64.max
-        for case let open? in self.connections where open.connection.peer === peer {
-            guard open.connection.requests.grants > 0 else { continue }
-            open.connection.forEachStream { stream in
-                guard let granted = stream.charge.grantedSinceNanoseconds, granted < since else {
-                    return
+    private func grantInTurn() {
+        let waiting = self.connectionsAwaitingRequestBytes.sorted(by: Connection.isNext)
+        self.connectionsAwaitingRequestBytes.removeAll(keepingCapacity: true)
+        var served: [Connection] = []
+        var isLoopExhausted = false
+        var exhausted: Set<PeerAddress> = []
+        for connection in waiting {
+            if !isLoopExhausted, !exhausted.contains(connection.peer.address) {
+                switch connection.grantWaiting() {
+                case .loop: isLoopExhausted = true
+                case .peer: exhausted.insert(connection.peer.address)
+                case .connection, nil: break
                 }
-                slowest = stream
-                since = granted
+            }
+            if connection.hasWaitingRequests {
+                self.connectionsAwaitingRequestBytes.append(connection)
+            } else {
+                served.append(connection)
             }
         }
-        guard let slowest,
-            self.nowNanoseconds - since >= self.limits.contendedMessageNanoseconds
-        else { return }
-        let status = self.handler.tooManyUnfinishedRequests()
-        slowest.withConnection { $0.cancel(slowest, status) }
+        for connection in served {
+            connection.awaitsRequestBytes = false
+            connection.peer.waitingConnections -= 1
+        }
+    }
+
+    /// Ends calls that have had their share for too long while others wait for theirs: for the next
+    /// request of each peer, and of each connection that its own budget holds up, as many as it
+    /// needs.
+    ///
+    /// - Complexity: O(open streams of the loop) for each peer that waits.
+    private func abandonSlowRequests() {
+        var relieved: Set<PeerAddress> = []
+        for connection in self.connectionsAwaitingRequestBytes.sorted(by: Connection.isNext) {
+            let peer = connection.peer
+            guard !relieved.contains(peer.address), let next = connection.nextWaitingRequest,
+                let level = connection.exhaustedBudget(forRequestBytes: next.missingBytes)
+            else { continue }
+            guard level != .connection else {
+                self.abandonSlowRequests(on: [connection], bytes: next.missingBytes)
+                continue
+            }
+            relieved.insert(peer.address)
+            let holder = level == .peer ? peer : self.largestPeer ?? peer
+            let connections = self.connections.compactMap { $0?.connection }
+            self.abandonSlowRequests(
+                on: connections.filter { $0.peer === holder }, bytes: next.missingBytes)
+        }
+    }
+
+    /// Ends the calls on some connections that have had their share for the longest, and for too
+    /// long, until so many bytes are free.
+    private func abandonSlowRequests(on connections: [Connection], bytes: Int) {
+        var slow: [(since: UInt64, stream: RPCStream)] = []
+        for connection in connections where connection.requests.grants > 0 {
+            connection.forEachStream { stream in
+                guard let since = stream.charge.grantedSinceNanoseconds,
+                    self.nowNanoseconds - since >= self.limits.contendedMessageNanoseconds
+                else { return }
+                slow.append((since, stream))
+            }
+        }
+        slow.sort { $0.since < $1.since }
+        let target = self.requests.bytes - bytes
+        for (_, stream) in slow {
+            guard self.requests.bytes > target else { return }
+            let status = self.handler.tooManyUnfinishedRequests()
+            stream.withConnection { $0.failRequests(of: stream, status) }
+        }
+    }
+
+    private var largestPeer: PeerShare? {
+        self.peers.values.max { $0.requests.bytes < $1.requests.bytes }
     }
 
     /// Abandons the requests of the largest holder while a peer, or the whole loop, holds more than
@@ -70,17 +116,17 @@ extension RPCLoop {
     /// - Complexity: O(connections of the loop) for each connection whose requests are abandoned.
     func shedRequests(of peer: PeerShare) {
         while peer.requests.bytes > self.limits.requestBytesPerPeerMax,
-            self.abandonLargest(where: { $0.peer === peer })
+            self.abandonLargest(of: peer)
         {}
-        while self.requests.bytes > self.limits.requestBytesMax,
-            self.abandonLargest(where: { _ in true })
+        while self.requests.bytes > self.limits.requestBytesMax, let largest = self.largestPeer,
+            self.abandonLargest(of: largest)
         {}
     }
 
     /// - Returns: Whether anything was freed.
-    private func abandonLargest(where isCandidate: (Connection) -> Bool) -> Bool {
+    private func abandonLargest(of peer: PeerShare) -> Bool {
         var largest: Connection?
-        for case let open? in self.connections where isCandidate(open.connection) {
+        for case let open? in self.connections where open.connection.peer === peer {
             if open.connection.requests.bytes > largest?.requests.bytes ?? 0 {
                 largest = open.connection
             }

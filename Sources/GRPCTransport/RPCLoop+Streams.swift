@@ -65,7 +65,7 @@ extension RPCLoop {
         !self.resumed.isEmpty
             || (self.hasDrained
                 && !(self.streamsAwaitingWritable.isEmpty && self.deferredDispatches.isEmpty))
-            || (self.hasReleasedRequests && !self.streamsAwaitingRequestBytes.isEmpty)
+            || (self.hasReleasedRequests && !self.connectionsAwaitingRequestBytes.isEmpty)
             || !self.bufferedInput.isEmpty
     }
 }

@@ -58,7 +58,7 @@ package final class RPCLoop: Steppable {
     // deinit. Every other reference to them is uncounted and shorter.
     var streams: [Unmanaged<RPCStream>] = []
     var freeStreams: [Unmanaged<RPCStream>] = []
-    /// Bytes of responses waiting in the streams of this loop.
+    /// Bytes of responses waiting in the streams and connections of this loop.
     var pendingResponseBytes = 0
     /// Responses have left since `announceWritable` looked at `streamsAwaitingWritable`.
     var hasDrained = false
@@ -79,10 +79,12 @@ package final class RPCLoop: Steppable {
 
     /// What unfinished requests hold.
     var requests = RequestBytes()
-    /// Some of it was freed since `grantRequests` looked.
+    /// Some of it was freed, or somebody began to wait, since `grantRequests` looked.
     var hasReleasedRequests = false
-    /// Streams that wait for their share of it.
-    var streamsAwaitingRequestBytes: [CallToken] = []
+    /// Connections with requests that wait for their share of it, each once.
+    var connectionsAwaitingRequestBytes: [Connection] = []
+    /// Header blocks whose rest is to come.
+    var openHeaderBlocks = 0
     /// When a request that holds others up is looked for next.
     var nextContentionNanoseconds: UInt64 = 0
 
@@ -254,8 +256,7 @@ package final class RPCLoop: Steppable {
         self.handler.beforeSleep()
         self.flush()
         self.metrics.turned()
-        self.metrics.setOpen(
-            connections: self.connectionCount, streams: self.streams.count - self.freeStreams.count)
+        self.metrics.setOpen(connections: self.connectionCount, streams: self.openStreams)
         return !hasEnded
     }
 
@@ -265,6 +266,7 @@ package final class RPCLoop: Steppable {
         self.idleCandidates.removeAll()
         for case let open? in self.connections { self.close(open.connection, .drained) }
         self.dirty.removeAll()
+        self.connectionsAwaitingRequestBytes.removeAll()
         self.poller.remove(self.listener.descriptor)
         self.listener.close()
     }

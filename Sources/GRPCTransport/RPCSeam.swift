@@ -137,6 +137,11 @@ package protocol RPCHandler: AnyObject {
     func headersTooLarge(bytes: Int, maximum: Int) -> RPCStatus
     /// Unfinished requests have used up what they may hold: the status that this one ends with.
     func tooManyUnfinishedRequests() -> RPCStatus
+    /// Something is wrong with what a request stream has sent behind its last message, which the
+    /// handler shall respond to before it ends the call with this status; nothing more will come.
+    ///
+    /// - Returns: Whether it will; false: the call has nothing to respond to, and ends now.
+    func requestsFailed(of call: RPCCall, with status: RPCStatus) -> Bool
     /// The client of a request stream has sent its last message.
     func requestsEnded(of call: RPCCall)
     /// A message of this call was rejected as `.full`, and there is headroom again.
@@ -158,6 +163,7 @@ extension RPCHandler {
     package func ended(_ call: EndedCall) {}
     package func traceSeed() -> UInt64 { 0 }
     package func connectionClosed(slot: Int) {}
+    package func requestsFailed(of call: RPCCall, with status: RPCStatus) -> Bool { false }
 
     package func messageTooLarge(bytes: Int, maximum: Int) -> RPCStatus {
         RPCStatus(

@@ -61,6 +61,8 @@ final class RPCStream {
     var isOpen: Bool { self.token.streamGeneration == self.generation && self.id != 0 }
     /// Headroom reserved for its response, in bytes; 0: none.
     var reservedResponseBytes = 0
+    /// What the handler keeps of a response that is not complete, in bytes; counted as waiting.
+    var keptResponseBytes = 0
     /// When the first waiting byte of the responses was queued, or one was last taken, in monotonic
     /// nanoseconds.
     var progressNanoseconds: UInt64 = 0

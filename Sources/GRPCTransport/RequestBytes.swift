@@ -6,10 +6,22 @@
 
 /// What the unfinished requests of a connection, a peer or a loop hold.
 struct RequestBytes: Equatable {
+    /// Who has a budget.
+    enum Level {
+        case connection
+        case peer
+        case loop
+    }
+
     /// Reserved for the messages that have their share, and held by those that wait for it.
     var bytes = 0
     /// Requests that have their share.
     var grants = 0
+
+    mutating func add(bytes: Int, grants: Int) {
+        self.bytes += bytes
+        self.grants += grants
+    }
 
     /// Whether a request may have `count` more bytes. One always may, however large it is.
     func fits(_ count: Int, max: Int) -> Bool {
@@ -36,11 +48,13 @@ struct RequestCharge: Equatable {
     private var state = State.none
     /// Bytes that are counted for this stream.
     private(set) var bytes = 0
-    /// It is in the loop's list of those that wait.
-    var isEnlisted = false
 
     var isWaiting: Bool {
         if case .waiting = self.state { true } else { false }
+    }
+
+    var isGranted: Bool {
+        if case .granted = self.state { true } else { false }
     }
 
     /// When it got its share; `nil`: it has none.
@@ -99,8 +113,12 @@ final class PeerShare {
     let address: PeerAddress
     var connections = 0
     var requests = RequestBytes()
-    /// Bytes of responses waiting in the streams of its connections.
+    /// Its connections that are in the loop's list of those with waiting requests.
+    var waitingConnections = 0
+    /// Bytes of responses waiting in its connections and in their streams.
     var pendingResponseBytes = 0
+    /// Its header blocks whose rest is to come.
+    var openHeaderBlocks = 0
     /// What its turns of this tick have taken so far.
     var turns = PeerTurns()
 

@@ -3,6 +3,7 @@
 /// ```
 /// flowing --pause--> paused --resume--> draining --all delivered--> flowing
 ///                       ^------pause-------+
+/// any --the requests have failed--> discarding
 /// ```
 ///
 /// What waits is not given back to the peer's window, so flow control bounds it: a paused stream
@@ -13,33 +14,50 @@ struct RequestFlow: Equatable {
         case paused
         /// Resumed, and what waited goes up before anything new.
         case draining
+        /// Nothing goes up any more, and nothing is kept: the call ends with what came before.
+        case discarding
     }
 
     private var state = State.flowing
     /// The end of the requests came while something waited.
     private var endWaits = false
 
-    /// Whether the handler asked for no more.
-    var isPaused: Bool { self.state == .paused }
+    /// Whether nothing goes up: the handler asked for no more, or the requests have failed.
+    var isPaused: Bool { self.state == .paused || self.state == .discarding }
 
     enum OnArrival: Equatable {
         case deliver
         /// It goes behind what waits.
         case hold
+        /// It goes nowhere.
+        case discard
     }
 
     /// Bytes have come.
-    func bytes() -> OnArrival { self.state == .flowing ? .deliver : .hold }
+    func bytes() -> OnArrival {
+        switch self.state {
+        case .flowing: .deliver
+        case .paused, .draining: .hold
+        case .discarding: .discard
+        }
+    }
 
     /// The peer's last byte has come.
     mutating func end() -> OnArrival {
-        guard self.state != .flowing else { return .deliver }
-        self.endWaits = true
-        return .hold
+        let action = self.bytes()
+        if action == .hold { self.endWaits = true }
+        return action
     }
 
     mutating func pause() {
+        guard self.state != .discarding else { return }
         self.state = .paused
+    }
+
+    /// No further request is taken.
+    mutating func fail() {
+        self.state = .discarding
+        self.endWaits = false
     }
 
     enum OnResume: Equatable {
@@ -56,7 +74,7 @@ struct RequestFlow: Equatable {
     }
 
     enum OnDelivered: Equatable {
-        /// The handler paused again meanwhile.
+        /// The handler paused again meanwhile, or the requests have failed.
         case wait
         case flow
         /// Nothing more can come.
@@ -65,7 +83,7 @@ struct RequestFlow: Equatable {
 
     /// What waited has gone up, as far as the handler took it.
     mutating func delivered() -> OnDelivered {
-        guard self.state != .paused else { return .wait }
+        guard self.state == .flowing || self.state == .draining else { return .wait }
         self.state = .flowing
         guard self.endWaits else { return .flow }
         self.endWaits = false

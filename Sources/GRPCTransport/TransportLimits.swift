@@ -35,6 +35,14 @@ package struct TransportLimits: Sendable {
     package var requestBytesMax = 64 << 20
     /// Least share of a loop in the two budgets above, in bytes: four messages of the largest size.
     package static let bytesPerLoopMin = 16 << 20
+    /// Header blocks of one peer whose rest is to come, on one loop: each may keep some 130 KiB in
+    /// nghttp2. Beyond it the oldest ends its connection.
+    package var headerBlocksPerPeerMax = 64
+    /// As above, of all peers of a loop: 64 MiB. The peer that has most pays.
+    package var headerBlocksMax = 512
+    /// Open streams of one loop, some 1 KiB each; beyond it new ones are refused (REFUSED_STREAM),
+    /// which clients try again. A single peer cannot use it up.
+    package var streamsMax = 65_536
     /// Bytes that one tick takes from nghttp2 before it writes them, in bytes: one send, one system
     /// call.
     package var sendBytes = 64 << 10
@@ -100,6 +108,9 @@ package struct TransportLimits: Sendable {
     package var keepaliveNanoseconds: UInt64 = 600_000_000_000
     /// Silence after that PING which closes the connection (C14), in nanoseconds.
     package var keepaliveTimeoutNanoseconds: UInt64 = 20_000_000_000
+    /// From the end of a session to the last byte of its output, however slowly it is read, in
+    /// nanoseconds: at most 80 KiB, at the speed of an early modem.
+    package var lastOutputNanoseconds: UInt64 = 60_000_000_000
     /// From our half-close to the close, if the peer does not close first, in nanoseconds: closed
     /// at once, a connection with unread input would lose what the peer has not read yet. During a
     /// drain the grace takes its place.

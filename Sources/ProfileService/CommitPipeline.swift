@@ -138,6 +138,14 @@ package final class CommitPipeline: Sendable {
         return .none
     }
 
+    /// Whether a command of a stream may find headroom.
+    var hasHeadroomForStreams: Bool {
+        // What it has to be told of is no reason to wait.
+        !self.obstacles.isEmpty
+            || (self.metrics.commandsWaiting < self.limits.streamCommandsWaitingMax
+                && self.metrics.bytesWaiting < self.limits.streamBytesWaitingMax)
+    }
+
     /// Releases a reservation: the command was abandoned before it was submitted.
     package func release(commands: Int, bytes: Int) {
         self.metrics.addWaiting(commands: -commands, bytes: -bytes)

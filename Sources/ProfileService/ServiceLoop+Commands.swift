@@ -150,6 +150,8 @@ extension ServiceLoop {
             }
             if self.isAuditing { self.noteCommandBack(of: slot.token) }
             self.respond(to: slot, of: batch, &ended)
+            // A batch may have thousands of responses, each with a whole profile.
+            self.transport.relieveResponses()
             if self.isAuditing { self.recordSettled(slot.token) }
         }
     }

@@ -59,10 +59,14 @@ package final class ServiceLoop: RPCHandler {
     var liveCalls = LiveCalls()
     /// Those that go on in the next tick.
     var continuing = ContinuingCalls()
+    /// The sliced read that may go on without headroom for what it keeps; `nil`: none needed to.
+    var preferredRead: CallToken?
     /// Imports with parts for the log.
     let imports = ImportQueue()
     /// Bytes of responses that wait for an earlier one of their stream, or for its client.
     var streamResponseBytes = 0
+    /// Bytes of the requests of streams that wait for headroom in the log.
+    var postponedBytes = 0
     let mailbox: CompletionMailbox
     let health: HealthRegistry
     /// Open watches of health, and the version of the registry that they were told of.
@@ -183,6 +187,10 @@ package final class ServiceLoop: RPCHandler {
     package func requestsEnded(of call: RPCCall) {
         guard case .stream(_, let open) = self.table[call.method].handling else { return }
         self.liveCall(of: call, open).requestsEnded()
+    }
+
+    package func requestsFailed(of call: RPCCall, with status: RPCStatus) -> Bool {
+        self.liveCalls[call.token]?.requestsFailed(with: status) ?? false
     }
 
     package func becameWritable(_ token: CallToken) {

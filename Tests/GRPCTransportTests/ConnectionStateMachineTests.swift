@@ -22,7 +22,7 @@ import Testing
         case .final:
             _ = machine.announceDrain()
             _ = machine.finishDrain()
-        case .done: machine.sessionEnded()
+        case .done: machine.sessionEnded(nowNanoseconds: self.at(0))
         case .failed: machine.fail(.protocolError)
         case .closed: _ = machine.close(.peerClosed)
         }
@@ -54,7 +54,7 @@ import Testing
         var machine = self.machine()
         machine.fail(.headerFlood)
         machine.fail(.protocolError)
-        machine.sessionEnded()
+        machine.sessionEnded(nowNanoseconds: 0)
         #expect(machine.flush == .close(.headerFlood))
     }
 
@@ -285,9 +285,24 @@ import Testing
 
     @Test func aDrainingConnectionEndsWithItsSession() {
         var machine = self.machine(in: .final)
-        machine.sessionEnded()
+        machine.sessionEnded(nowNanoseconds: 0)
         #expect(machine.flush == .writeRest)
         #expect(machine.close(.done) == nil)
+    }
+
+    /// Each part that the peer takes gives it no further time.
+    @Test func theLastOutputHasAnAbsoluteTime() {
+        var machine = self.machine(in: .final)
+        machine.sessionEnded(nowNanoseconds: self.at(0))
+        for second in stride(from: 0 as UInt64, to: 60, by: 10) {
+            let now = self.at(second)
+            machine.outputTaken()
+            _ = machine.outputBlocked(nowNanoseconds: now)
+            let action = machine.check(nowNanoseconds: now, hasStreams: false)
+            #expect(action == .checkAgain && machine.nextCheckNanoseconds <= self.at(60))
+        }
+        let action = machine.check(nowNanoseconds: self.at(60), hasStreams: false)
+        #expect(action == .close && machine.flush == .close(.notReading))
     }
 
     @Test(arguments: [

@@ -15,14 +15,6 @@ import Testing
         return harness
     }
 
-    /// Error code and debug text of each GOAWAY.
-    private func goaways(_ harness: LoopHarness) -> [String] {
-        harness.frames.filter { $0.kind == Frames.goaway }.map {
-            let text = String(decoding: $0.payload.dropFirst(8), as: UTF8.self)
-            return "\(Frames.number(Array($0.payload.dropFirst(4)))) \(text)"
-        }
-    }
-
     private func lastStreams(_ harness: LoopHarness) -> [UInt32] {
         harness.frames.filter { $0.kind == Frames.goaway }.map { Frames.number($0.payload) }
     }
@@ -84,9 +76,9 @@ import Testing
         }
         #expect(harness.client.isClosed && sent <= limits.frameBurst + 200)
         if flood == .resetsOfClosedStreams {
-            #expect(self.goaways(harness) == ["11 too_many_resets"])
+            #expect(harness.client.goaways == ["11 too_many_resets"])
         } else {
-            #expect(self.goaways(harness) == [Self.calm])
+            #expect(harness.client.goaways == [Self.calm])
         }
     }
 
@@ -106,7 +98,7 @@ import Testing
             harness.step()
             sent += 1
         }
-        #expect(self.goaways(harness) == [Self.calm])
+        #expect(harness.client.goaways == [Self.calm])
         #expect(sent > 1_000 && sent < 2_000)
     }
 
@@ -121,7 +113,7 @@ import Testing
             harness.loop.respond(to: harness.handler.token!) { $0.append(UInt16(7)) }
             harness.step()
         }
-        #expect(!harness.client.isClosed && self.goaways(harness).isEmpty)
+        #expect(!harness.client.isClosed && harness.client.goaways.isEmpty)
     }
 
     @Test func aStreamOfSmallMessagesIsServed() throws {
@@ -165,7 +157,7 @@ import Testing
         #expect(harness.frames.contains { $0.kind == Frames.reset && $0.stream == 1 })
         harness.send(Frames.data(1, Frames.message([1]), end: true) + self.call(3))
         harness.step()
-        #expect(harness.handler.messages == [[1]] && self.goaways(harness).isEmpty)
+        #expect(harness.handler.messages == [[1]] && harness.client.goaways.isEmpty)
     }
 
     @Test func framesAfterTheClientsOwnResetAreAnError() throws {
@@ -174,7 +166,7 @@ import Testing
             Frames.open(1, Self.unary) + Frames.frame(Frames.reset, 0, 1, [0, 0, 0, 8])
                 + Frames.data(1, Frames.message([1])))
         harness.step()
-        #expect(self.goaways(harness) == ["5 "] && harness.client.isClosed)
+        #expect(harness.client.goaways == ["5 "] && harness.client.isClosed)
     }
 
     @Test func whatComesBeforeAnErrorIsServed() throws {
@@ -182,7 +174,7 @@ import Testing
         harness.send(self.call(1) + Frames.frame(2, 0, 0, [0, 0, 0, 1, 0]))
         harness.step()
         #expect(harness.handler.messages == [[1]])
-        #expect(self.goaways(harness) == ["1 "] && self.lastStreams(harness) == [1])
+        #expect(harness.client.goaways == ["1 "] && self.lastStreams(harness) == [1])
     }
 
     // MARK: Headers

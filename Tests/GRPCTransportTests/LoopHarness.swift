@@ -107,6 +107,13 @@ final class LoopHarness {
         }
     }
 
+    /// How many connections have ended for each reason.
+    var ends: [String: UInt64] {
+        Dictionary(
+            uniqueKeysWithValues: self.loop.metrics.connectionEnds().filter { $0.count > 0 }
+                .map { ($0.reason, $0.count) })
+    }
+
     /// Closes every client.
     func clientsClose() { self.clients.forEach { $0.close() } }
 
@@ -128,6 +135,16 @@ final class LoopHarness {
     func dataBytes(of stream: UInt32) -> Int {
         self.frames.filter { $0.kind == Frames.data && $0.stream == stream }.reduce(0) {
             $0 + $1.payload.count
+        }
+    }
+}
+
+extension FrameClient {
+    /// Error code and debug text of each GOAWAY.
+    var goaways: [String] {
+        self.frames.filter { $0.kind == Frames.goaway }.map {
+            let text = String(decoding: $0.payload.dropFirst(8), as: UTF8.self)
+            return "\(Frames.number(Array($0.payload.dropFirst(4)))) \(text)"
         }
     }
 }

@@ -49,6 +49,13 @@ final class RecordingHandler: RPCHandler {
         return RPCStatus(.resourceExhausted, "")
     }
 
+    /// What it says to requests that have failed.
+    var onRequestsFailed: (RPCCall, RPCStatus) -> Bool = { _, _ in false }
+
+    func requestsFailed(of call: RPCCall, with status: RPCStatus) -> Bool {
+        self.onRequestsFailed(call, status)
+    }
+
     func requestsEnded(of call: RPCCall) { self.events.append("ended") }
 
     func becameWritable(_ token: CallToken) {

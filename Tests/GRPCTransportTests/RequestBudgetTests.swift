@@ -51,7 +51,7 @@ import Testing
             harness.send(Frames.frame(Frames.reset, 0, stream, [0, 0, 0, 8]))
             harness.step()
         }
-        #expect(loop.requests == RequestBytes() && loop.streamsAwaitingRequestBytes.isEmpty)
+        #expect(loop.requests == RequestBytes() && loop.connectionsAwaitingRequestBytes.isEmpty)
     }
 
     /// A client with more messages under way than the budget holds, which sends as its windows
@@ -158,6 +158,125 @@ import Testing
         harness.step()
         #expect(loop.requests.bytes > 0)
         #expect(modest.frames.allSatisfy { $0.kind != Frames.reset && $0.kind != Frames.headers })
+    }
+
+    /// Lets a client send a whole message as its windows allow, for so many seconds at most.
+    ///
+    /// - Returns: The seconds that it took; `nil`: it was not served.
+    private func secondsUntilServed(
+        _ client: FrameClient, bytes: Int, of harness: LoopHarness, max: Int,
+        eachSecond: () -> Void = {}
+    ) -> Int? {
+        var sender = WindowedSender(stream: 1, bytes: bytes)
+        client.send(Frames.open(1, "/t.T/Unary"))
+        for second in 0 ..< max {
+            for _ in 0 ..< 200 {
+                let opened = client.frames
+                    .filter { $0.kind == Frames.windowUpdate && $0.stream == 1 }
+                    .reduce(0) { $0 + Int(Frames.number($1.payload) & 0x7FFF_FFFF) }
+                guard
+                    let frame = sender.next(
+                        window: harness.loop.limits.streamWindowBytes + opened)
+                else { break }
+                client.send(frame)
+                harness.step()
+            }
+            if harness.handler.messages.contains(where: { $0.count == bytes }) { return second }
+            eachSecond()
+            harness.pass(seconds: 1)
+        }
+        return nil
+    }
+
+    /// Clients of an address that begin 20 messages on each of four connections and never end one.
+    private func slowClients(
+        _ harness: LoopHarness, from host: String, bytes: Int
+    ) -> [FrameClient] {
+        (0 ..< 4).map { _ in
+            let client = harness.connect(from: host)
+            for stream in 0 ..< 20 {
+                self.begin(UInt32(2 * stream + 1), bytes: bytes, on: client)
+                harness.step()
+            }
+            return client
+        }
+    }
+
+    private func begin(_ stream: UInt32, bytes: Int, on client: FrameClient) {
+        client.send(
+            Frames.open(stream, "/t.T/Unary") + Frames.data(stream, self.begun(bytes, sent: 10)))
+    }
+
+    /// What those that are abandoned free must not go to the 70 others, nor to those that begin
+    /// meanwhile.
+    @Test func aLargeRequestIsServedBesideManySlowOnesOfItsPeer() throws {
+        let harness = try self.started { $0.requestBytesMax = 8 << 20 }
+        let slow = self.slowClients(harness, from: "127.0.0.1", bytes: 300_000)
+        #expect(harness.loop.requests.grants == 10)
+        var next: UInt32 = 101
+        let client = harness.connect()
+        let seconds = self.secondsUntilServed(client, bytes: 800_000, of: harness, max: 20) {
+            for client in slow { self.begin(next, bytes: 300_000, on: client) }
+            next += 2
+        }
+        #expect(seconds.map { $0 <= 7 } == true)
+        // No more of them were abandoned than it needed, and one for the next that waits.
+        #expect((3 ... 4).contains(self.code(.resourceExhausted, harness)))
+    }
+
+    @Test func aPeerIsServedBesideTwoThatUseTheWholeBudgetUp() throws {
+        let harness = try self.started { $0.requestBytesMax = 8 << 20 }
+        for host in ["127.0.0.8", "127.0.0.9"] {
+            _ = self.slowClients(harness, from: host, bytes: 300_000)
+        }
+        #expect(harness.loop.requests.bytes > 8 << 20 / 4 * 3 - 300_000)
+        let client = harness.connect()
+        let seconds = self.secondsUntilServed(client, bytes: 800_000, of: harness, max: 20)
+        #expect(seconds.map { $0 <= 7 } == true)
+    }
+
+    @Test func aConnectionWhoseRequestsWaitLeavesNothingBehind() throws {
+        let harness = try self.started { $0.requestBytesMax = 8 << 20 }
+        let slow = self.slowClients(harness, from: "127.0.0.9", bytes: 300_000)
+        #expect(harness.loop.connectionsAwaitingRequestBytes.count == 4)
+        for client in slow { client.close() }
+        harness.step()
+        harness.step()
+        #expect(harness.loop.connectionsAwaitingRequestBytes.isEmpty)
+        #expect(harness.loop.requests == RequestBytes() && harness.loop.peers.count == 1)
+    }
+
+    /// Its earlier messages are in the log, perhaps: they are responded to.
+    @Test func aRequestStreamThatIsAbandonedIsLeftToItsHandler() throws {
+        let harness = try self.started()
+        var failed: [RPCStatus] = []
+        harness.handler.onRequestsFailed = { _, status in
+            failed.append(status)
+            return true
+        }
+        let bytes = harness.loop.limits.messageBytesMax
+        harness.send(
+            Frames.open(1, "/t.T/Both")
+                + Frames.data(1, Frames.message([1]) + self.begun(bytes, sent: 10)))
+        harness.step()
+        self.begin(3, bytes: bytes, on: harness.client)
+        harness.step()
+        harness.pass(seconds: 6)
+        self.begin(5, bytes: bytes, on: harness.client)
+        for _ in 0 ..< 3 { harness.step() }
+        #expect(failed.map(\.code) == [.resourceExhausted])
+        #expect(harness.loop.requests.grants == 2 && self.code(.resourceExhausted, harness) == 0)
+        // What still comes goes nowhere and holds nothing.
+        let held = harness.loop.requests
+        harness.send(Frames.data(1, [UInt8](repeating: 7, count: 10_000)))
+        harness.step()
+        #expect(harness.loop.requests == held && harness.handler.messages == [[1]])
+        let token = harness.handler.tokens[0]
+        #expect([UInt8(2)].withUnsafeBytes { harness.loop.send($0, to: token) } == .sent)
+        harness.loop.finish(token, with: failed[0])
+        harness.step()
+        #expect(harness.dataBytes(of: 1) == 6 && self.code(.resourceExhausted, harness) == 1)
+        #expect(harness.handler.events.isEmpty)
     }
 
     @Test func aLargeMessageLeavesNoStorageBehind() throws {

@@ -63,4 +63,17 @@ import Testing
         let second = flow.resume()
         #expect(first == .schedule && second == .ignore)
     }
+
+    @Test func requestsThatHaveFailedGoNowhere() {
+        var flow = RequestFlow()
+        flow.pause()
+        _ = flow.end()
+        flow.fail()
+        flow.pause()
+        let resumed = flow.resume()
+        let end = flow.end()
+        let delivered = flow.delivered()
+        #expect(flow.isPaused && flow.bytes() == .discard)
+        #expect(resumed == .ignore && end == .discard && delivered == .wait)
+    }
 }

@@ -36,12 +36,6 @@ import Testing
         harness.loop.metrics.snapshot().reduce(0) { $0 + $1.handled[Int(code.rawValue)] }
     }
 
-    private func ends(_ harness: LoopHarness) -> [String: UInt64] {
-        Dictionary(
-            uniqueKeysWithValues: harness.loop.metrics.connectionEnds().filter { $0.count > 0 }
-                .map { ($0.reason, $0.count) })
-    }
-
     @Test func noCallIsBegunForAPeerThatDoesNotRead() throws {
         let harness = try self.responding()
         harness.connect()
@@ -109,7 +103,7 @@ import Testing
         harness.pass(seconds: 29)
         #expect(!harness.client.isClosed)
         harness.pass(seconds: 3)
-        #expect(harness.client.isClosed && self.ends(harness) == ["not_reading": 1])
+        #expect(harness.client.isClosed && harness.ends == ["not_reading": 1])
         #expect(harness.loop.pendingResponseBytes == 0 && harness.loop.metrics.streams == 0)
     }
 
@@ -164,7 +158,7 @@ import Testing
         }
         #expect(loop.pendingResponseBytes <= loop.limits.outputBytesPerPeerMax)
         #expect(!honest.isClosed && self.code(.resourceExhausted, harness) == 0)
-        #expect(self.ends(harness).keys.sorted() == ["output_budget"])
+        #expect(harness.ends.keys.sorted() == ["output_budget"])
     }
 
     /// It takes a byte now and then, so that none of its connections makes no progress.
@@ -184,7 +178,7 @@ import Testing
             harness.pass(seconds: 1)
         }
         #expect(harness.loop.pendingResponseBytes <= harness.loop.limits.outputBytesMax)
-        #expect(!other.isClosed && Set(self.ends(harness).keys) == ["output_budget"])
+        #expect(!other.isClosed && Set(harness.ends.keys) == ["output_budget"])
     }
 
     @Test func aPeerThatHasUsedItsShareUpHasOneCallAtATimeOnEachConnection() throws {
@@ -201,8 +195,88 @@ import Testing
         #expect(harness.handler.messages.count == 9)
         // Those that do not read are cut off until the share is free again.
         harness.pass(seconds: 2)
-        #expect(self.ends(harness)["output_budget", default: 0] >= 4 && !other.isClosed)
+        #expect(harness.ends["output_budget", default: 0] >= 4 && !other.isClosed)
         #expect(self.code(.resourceExhausted, harness) == 0)
+    }
+
+    /// As a batch of writes does that comes back from the log.
+    @Test func responsesToManyCallsAtOnceAreRelievedOneByOne() throws {
+        let harness = try self.responding { $0.outputBytesMax = 8 << 20 }
+        let loop = harness.loop
+        harness.handler.onMessage = { _ in }
+        for number in 0 ..< 20 {
+            harness.connect(from: "127.0.0.\(number)")
+                .send(self.unary(1) + self.unary(3) + self.unary(5))
+            harness.step()
+        }
+        let tokens = harness.handler.tokens
+        #expect(tokens.count == 60)
+        let response = [UInt8](repeating: 1, count: 400_000)
+        var largest = 0
+        harness.handler.onBeforeSleep = {
+            for token in tokens {
+                loop.respond(to: token) { output in
+                    response.withUnsafeBytes { output.append($0) }
+                }
+                largest = max(largest, loop.pendingResponseBytes)
+                loop.relieveResponses()
+            }
+            harness.handler.onBeforeSleep = {}
+        }
+        loop.wake()
+        harness.step()
+        #expect(largest > loop.limits.outputBytesMax - response.count)
+        #expect(largest <= loop.limits.outputBytesMax + response.count + 5)
+        #expect(Set(harness.ends.keys) == ["output_budget"])
+    }
+
+    @Test func whatTheSocketHasNotTakenCountsForPeerAndLoop() throws {
+        let harness = try self.responding(bytes: 60_000)
+        let loop = harness.loop
+        harness.connect()
+        harness.client.stopReading(bufferBytes: 1_000)
+        harness.send(self.unary(1) + Frames.openWindow(0, by: 1 << 20))
+        harness.step()
+        // All of it has left the stream.
+        #expect(loop.metrics.streams == 0 && loop.pendingResponseBytes > 50_000)
+        #expect(loop.peers.values.first?.pendingResponseBytes == loop.pendingResponseBytes)
+        harness.client.isReading = true
+        for _ in 0 ..< 200 { harness.step() }
+        #expect(harness.dataBytes(of: 1) == 60_005 && loop.pendingResponseBytes == 0)
+        harness.client.isReading = false
+        harness.send(self.unary(3))
+        harness.step()
+        #expect(loop.pendingResponseBytes > 50_000)
+        harness.client.close()
+        harness.step()
+        harness.step()
+        #expect(loop.metrics.connections == 0 && loop.pendingResponseBytes == 0)
+    }
+
+    @Test func whatAHandlerKeepsOfAResponseCountsUntilTheCallEnds() throws {
+        let harness = try self.responding { $0.outputBytesPerConnectionMax = 10_000 }
+        let loop = harness.loop
+        harness.handler.onMessage = { _ in }
+        harness.connect()
+        for call in 0 ..< 2 { harness.send(self.unary(UInt32(2 * call + 1))) }
+        harness.step()
+        let tokens = harness.handler.tokens
+        loop.keep(responseBytes: 4_000, of: tokens[0])
+        #expect(loop.mayKeepMore(of: tokens[0]) && loop.mayKeepMore(of: tokens[1]))
+        loop.keep(responseBytes: 12_000, of: tokens[0])
+        // Its own bytes hold up others, not itself.
+        #expect(loop.mayKeepMore(of: tokens[0]) && !loop.mayKeepMore(of: tokens[1]))
+        #expect(loop.pendingResponseBytes == 12_000)
+        harness.send(self.unary(5))
+        harness.step()
+        #expect(harness.handler.messages.count == 2)
+        // It is not for the reader to blame.
+        harness.pass(seconds: 40)
+        #expect(!harness.client.isClosed)
+        loop.respond(to: tokens[0]) { $0.append(UInt8(1)) }
+        harness.step()
+        harness.step()
+        #expect(loop.pendingResponseBytes == 0 && harness.handler.messages.count == 3)
     }
 
     @Test func theLoopNeverHoldsMoreThanItsBudgetBetweenTwoTicks() throws {

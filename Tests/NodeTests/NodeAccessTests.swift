@@ -199,6 +199,29 @@ import Testing
         #expect(read.reason == "PROFILE_NOT_FOUND")
     }
 
+    @Test func aStreamThatWasEndedHasTheResponsesToItsWrites() throws {
+        self.access.replaceOperatorKeys([Keys.operator(1), Keys.operator(2)])
+        let harness = try NodeHarness.serving(
+            access: self.access, configure: { $0.transport.outputBytesPerStreamMax = 64 })
+        let client = try harness.connect(key: Self.good)
+        client.setWindow(0)
+        try harness.settle()
+        let stream = try client.open(.profiles("TrackStream"))
+        for number in 1 ... 20 {
+            try client.send(
+                try Requests.json(Requests.track("anna", ["e\(number)"])), on: stream)
+        }
+        try harness.pass(milliseconds: 10)
+        #expect(harness.items.stored == 20 && stream.messages.isEmpty)
+        self.access.replaceOperatorKeys([Keys.operator(2)])
+        try harness.pass(milliseconds: 1_000)
+        try client.send(try Requests.json(Requests.track("anna", ["e21"])), on: stream)
+        client.setWindow(65_535)
+        try harness.wait(for: "the stream's end") { stream.hasEnded }
+        #expect(stream.messages.count == 20 && stream.status == Self.unauthenticated)
+        #expect(stream.reason == "KEY_INVALID" && harness.items.stored == 20)
+    }
+
     // MARK: Failed logins
 
     @Test func theTwentyFirstFailureWaitsAndGoodKeysDoNot() throws {

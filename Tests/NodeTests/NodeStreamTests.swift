@@ -76,6 +76,61 @@ import Testing
         #expect(!ended.isEmpty && ended.allSatisfy { $0.status == RPCFailure.resourceExhausted })
     }
 
+    /// Those before it are in the log.
+    @Test func aMessageThatIsTooLargeEndsItsStreamBehindTheResponsesToThoseBefore() throws {
+        let harness = try NodeHarness.serving()
+        let client = try harness.connect()
+        let stream = try client.open(.profiles("TrackStream"))
+        for number in 1 ... 5 { try client.send(try Self.track(number), on: stream) }
+        client.send(bytes: [UInt8](repeating: 0, count: (4 << 20) + 1), on: stream)
+        try harness.wait(for: "the stream's end") { stream.hasEnded }
+        #expect(stream.status == RPCFailure.resourceExhausted)
+        #expect(Self.sequences(stream) == [1, 2, 3, 4, 5] && harness.items.stored == 5)
+    }
+
+    @Test func requestsThatWaitForTheLogAreRejectedBeyondTheirBudgetThoseOfTheLargestPeerFirst()
+        throws
+    {
+        let harness = try NodeHarness.serving(configure: {
+            $0.pipeline.streamCommandsWaitingMax = 1
+            $0.streams.postponedBytesMax = 7_000
+        })
+        let pipeline = try #require(harness.node.recovered?.pipeline)
+        #expect(pipeline.reserve(bytes: 8) == .none)
+        func streams(_ count: Int, from host: String, events: Int) throws -> [WireCall] {
+            let client = try harness.connect(from: host)
+            return try (0 ..< count).map { number in
+                let stream = try client.open(.profiles("TrackStream"))
+                let padding = String(repeating: "e", count: 80)
+                let names = (0 ..< events).map { "\(padding)\(host)-\(number)-\($0)" }
+                try client.send(
+                    try Requests.json(Requests.track("anna", names, more: #","sequence":7"#)),
+                    on: stream)
+                return stream
+            }
+        }
+        let other = try streams(1, from: "10.0.0.2", events: 15)
+        let greedy = try streams(6, from: "10.0.0.1", events: 11)
+        try harness.pass(milliseconds: 10)
+        let rejected = greedy.filter { !$0.messages.isEmpty }
+        let first = rejected.first?.responses.first
+        #expect((1 ... 3).contains(rejected.count), "\(rejected.count) \(first ?? .null)")
+        #expect(other[0].messages.isEmpty)
+        for stream in rejected {
+            #expect(stream.responses.first?["sequence"]?.integer == 7)
+            #expect(stream.responses.first?["error"]?["code"]?.integer == 8)
+            #expect(!stream.hasEnded)
+        }
+        let before = harness.items
+        #expect(before.stored == 0 && before.rejected > 0)
+        pipeline.release(commands: 1, bytes: 8)
+        // Something wakes the loop.
+        _ = try harness.call("GetProfile", Requests.person("nobody"))
+        try harness.pass(milliseconds: 100)
+        #expect((other + greedy).allSatisfy { $0.messages.count == 1 && !$0.hasEnded })
+        #expect(harness.items.rejected == before.rejected)
+    }
+
     @Test func cutConnectionLosesNoOtherCall() throws {
         let harness = try NodeHarness.serving()
         let cut = try harness.connect()

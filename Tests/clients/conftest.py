@@ -142,9 +142,13 @@ class Server:
                 return float(line.rsplit(" ", 1)[1])
         raise AssertionError(f"no metric {name}")
 
-    def resident_bytes(self):
+    def resident_bytes(self, field="VmRSS:"):
         status = pathlib.Path(f"/proc/{self.pid}/status").read_text()
-        return int(status.split("VmRSS:")[1].split()[0]) * 1024
+        return int(status.split(field)[1].split()[0]) * 1024
+
+    def peak_resident_bytes(self):
+        """The most that it ever had."""
+        return self.resident_bytes("VmHWM:")
 
     def channel(self):
         return grpc.insecure_channel(self.listen, options=[("grpc.use_local_subchannel_pool", 1)])

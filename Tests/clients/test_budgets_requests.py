@@ -57,6 +57,34 @@ def test_requests_beyond_the_budget_all_succeed_for_a_client_that_heeds_its_wind
         assert all(len(call.result().results) == 50 for call in calls)
 
 
+def test_a_client_is_served_beside_hundreds_of_slow_requests_of_its_address(server):
+    """What those that are abandoned free goes to whoever holds least, not to the 760 others that wait."""
+    server.start()
+    slow = [Raw(server.listen) for _ in range(8)]
+    for raw in slow:
+        raw.send(b"".join(half_sent(raw, 300_000, 10) for _ in range(STREAMS)))
+    with server.channel() as channel:
+        response = profiles_pb2_grpc.ProfilesStub(channel).BatchWrite(large_batch(), timeout=30)
+        assert len(response.results) == 50
+    for raw in slow:
+        raw.socket.close()
+    assert server.stop() == 0
+
+
+def test_a_client_is_served_beside_two_addresses_that_use_the_budget_up(server):
+    server.start()
+    # Connections go to the loops in turn: each has some of both.
+    slow = [Raw(server.listen, source=f"127.0.0.{8 + number // 2 % 2}") for number in range(8)]
+    for raw in slow:
+        raw.send(b"".join(half_sent(raw, 1_030_000, 10) for _ in range(STREAMS)))
+    with server.channel() as channel:
+        response = profiles_pb2_grpc.ProfilesStub(channel).BatchWrite(large_batch(), timeout=30)
+        assert len(response.results) == 50
+    for raw in slow:
+        raw.socket.close()
+    assert server.stop() == 0
+
+
 def test_a_client_waits_for_slow_ones_of_its_address_and_is_served(server):
     """Messages that do not go on use the shares of the address up, but for 0.2 MB of each loop; one yields."""
     server.start()

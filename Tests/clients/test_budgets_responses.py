@@ -6,11 +6,13 @@ from greedy import is_served, unread, whole, window
 from raw import DATA, HEADERS
 from test_identify import identify
 from test_memory_limit import much
+from test_slow_disk import large
 
 CONNECTIONS = 120
 # The budget of the process is 64 MiB, half of it for one address; as much again for the allocator and a debug build.
 GROWTH_MAX = 128 << 20
 READS = 34
+LIST_EVENTS = "/profiles.v1.Profiles/ListEvents"
 READ_MANY = "/profiles.v1.Profiles/BatchGetProfiles"
 
 
@@ -47,6 +49,30 @@ def test_unread_responses_cost_no_more_than_their_budget_and_others_are_served(s
         raw.socket.close()
     assert wait_until(lambda: server.resident_bytes() - before < GROWTH_MAX // 2)
     assert server.stop() == 0
+
+
+def test_reads_in_slices_cost_no_more_than_their_budget_and_all_end(server):
+    """800 pages of 0.7 MB, which take several slices each."""
+    server.start()
+    person = unique("events")
+    with server.channel() as channel:
+        stub = profiles_pb2_grpc.ProfilesStub(channel)
+        for _ in range(7):
+            request = large()
+            request.identifier.custom_id = person
+            stub.Track(request, timeout=20)
+        request = profiles_pb2.ListEventsRequest(project="default", identifier=custom(person), page_size=100)
+        assert len(stub.ListEvents(request, timeout=20).events) == 100
+        before = server.resident_bytes()
+        greedy = [unread(server.listen) for _ in range(8)]
+        for raw in greedy:
+            raw.send(b"".join(whole(raw, request.SerializeToString(), LIST_EVENTS)[0] for _ in range(100)))
+        # One that reads has its page beside them.
+        assert len(stub.ListEvents(request, timeout=20).events) == 100
+        assert server.peak_resident_bytes() - before < GROWTH_MAX
+    for raw in greedy:
+        raw.socket.close()
+    assert is_served(server) and server.stop() == 0
 
 
 def test_calls_wait_for_a_client_that_reads_late_and_are_all_served(server):

@@ -259,9 +259,12 @@ extension ServiceLoop {
             let grant = self.callers.grant(of: token) { $0 } ?? .none
             self.noteDenial(
                 grant.expiresAt <= now ? .expired : .revoked, of: token, key: grant.caller.keyName)
-            // What it has not responded to yet is dropped: it is nobody's any more.
+            let failure = CallFailure.rejected(.keyInvalid)
+            // What is in the log is responded to; what else waits is dropped: it is nobody's any
+            // more.
+            if self.liveCalls[token]?.stop(with: failure) == true { continue }
             self.cancelled(token)
-            self.reject(token, .rejected(.keyInvalid))
+            self.reject(token, failure)
         }
     }
 }

@@ -96,6 +96,11 @@ final class ImportCall: LiveCall {
         self.endIfDone()
     }
 
+    func requestsFailed(with status: RPCStatus) -> Bool {
+        self.end(with: status)
+        return true
+    }
+
     func becameWritable() {
         self.requests.sendReady()
         self.requests.advance()
@@ -105,7 +110,12 @@ final class ImportCall: LiveCall {
 
     /// What is in the log has its outcome; a chunk that is complete by then has its response, any
     /// other continues on another stream.
-    func drain() { self.stop(.rejected(.draining)) }
+    func drain() { self.end(behindPartsWith: .rejected(.draining)) }
+
+    func stop(with failure: CallFailure) -> Bool {
+        self.end(behindPartsWith: failure)
+        return true
+    }
 
     func cancelled() {
         self.work = []
@@ -113,15 +123,17 @@ final class ImportCall: LiveCall {
     }
 
     /// Ends the call for what is wrong with the newest message.
-    private func end(with failure: CallFailure) {
+    private func end(with failure: CallFailure) { self.end(with: RPCStatus(failure)) }
+
+    private func end(with status: RPCStatus) {
         guard self.ending == nil else { return }
-        self.ending = .behindChunks(RPCStatus(failure))
+        self.ending = .behindChunks(status)
         self.loop.transport.pauseRequests(of: self.token)
         self.endIfDone()
     }
 
     /// Ends the call for what befell the oldest chunk, which matters more than what came behind it.
-    private func stop(_ failure: CallFailure) {
+    private func end(behindPartsWith failure: CallFailure) {
         if case .behindParts = self.ending { return self.endIfDone() }
         self.ending = .behindParts(RPCStatus(failure))
         self.loop.transport.pauseRequests(of: self.token)
@@ -211,7 +223,7 @@ final class ImportCall: LiveCall {
             self.isQueued = true
             return .blocked
         case .rejected, .blocked:
-            if let failure = admission.failure { self.stop(failure) }
+            if let failure = admission.failure { self.end(behindPartsWith: failure) }
             return .done
         }
         let last = self.loop.batch.slots.count - 1
@@ -231,14 +243,14 @@ final class ImportCall: LiveCall {
             return self.endIfDone()
         }
         guard case .none = part.rejection else {
-            return self.stop(.notAdmitted(part.rejection))
+            return self.end(behindPartsWith: .notAdmitted(part.rejection))
         }
         var reader = ByteReader(batch.result(of: part))
         guard let header = ResultHeader(from: &reader) else {
             preconditionFailure("a result of this process is whole")
         }
         guard case .none = header.rejection else {
-            return self.stop(Self.failure(of: header))
+            return self.end(behindPartsWith: Self.failure(of: header))
         }
         guard let body = ImportResultBody(from: &reader) else {
             preconditionFailure("a result of this process is whole")

@@ -13,8 +13,20 @@ protocol LiveCall: AnyObject {
     func receive(_ message: UnsafeRawBufferPointer)
     /// The client has sent its last request.
     func requestsEnded()
+    /// What came behind the last request is wrong: the stream shall end with this status once its
+    /// earlier requests have their responses.
+    ///
+    /// - Returns: Whether it will; false: it has none to wait for, and ends now.
+    func requestsFailed(with status: RPCStatus) -> Bool
     /// A response was rejected as `.full`, and there is headroom again.
     func becameWritable()
+    /// The postponed request of a stream holds too many bytes: it shall be responded to without.
+    func rejectPostponed()
+    /// The stream shall end with this failure: what it has in the log is responded to, nothing else
+    /// is carried out.
+    ///
+    /// - Returns: Whether it will; false: nothing of it is in the log, and it ends now.
+    func stop(with failure: CallFailure) -> Bool
     /// The server shuts down: the call shall end with a status soon.
     func drain()
     /// The call ended otherwise than by itself; its token is dead and it is closed already.
@@ -36,6 +48,9 @@ extension LiveCall {
     // A unary call has one request, which its handler took; a response stream as well.
     func receive(_ message: UnsafeRawBufferPointer) {}
     func requestsEnded() {}
+    func requestsFailed(with status: RPCStatus) -> Bool { false }
+    func rejectPostponed() {}
+    func stop(with failure: CallFailure) -> Bool { false }
     func becameWritable() {}
     func cancelled() {}
     func proceed() -> CallProgress { .done }

@@ -8,6 +8,9 @@ final class OrderedRequests {
     // SAFETY: the loop owns its live calls, and closes them before it ends.
     private unowned(unsafe) let loop: ServiceLoop
     var machine: OrderedStreamStateMachine
+    /// The request that waits for headroom in the log, serialised; empty: none does. At most one,
+    /// as the stream is paused meanwhile.
+    private(set) var postponed: [UInt8] = []
 
     /// - Parameter requestsInFlightMax: Requests without a sent response; `nil`: as many as of any
     ///   stream.
@@ -46,6 +49,20 @@ final class OrderedRequests {
         }
     }
 
+    /// Keeps a request until there is headroom for it in the log.
+    func postpone(_ message: UnsafeRawBufferPointer) {
+        self.postponed = Array(message)
+        self.loop.postponedBytes += message.count
+        self.machine.postpone()
+    }
+
+    /// The postponed request is with the log, has its response, or will get none.
+    func dropPostponed() {
+        self.loop.postponedBytes -= self.postponed.count
+        self.postponed = []
+        self.machine.postponedIsTaken()
+    }
+
     /// Does what the state of the stream asks for.
     func advance() {
         // It may have been abandoned meanwhile.
@@ -64,6 +81,7 @@ final class OrderedRequests {
     /// Ends the stream once the requests before are responded to.
     func end(with status: RPCStatus) {
         self.machine.end(with: status)
+        self.dropPostponed()
         self.advance()
     }
 
@@ -74,8 +92,9 @@ final class OrderedRequests {
         self.end(with: status)
     }
 
-    /// The stream is gone: its share of the unread responses is free again.
+    /// The stream is gone: its share of what the streams keep is free again.
     func release() {
+        self.dropPostponed()
         self.loop.streamResponseBytes -= self.machine.responses.readyBytes
     }
 
@@ -97,20 +116,40 @@ extension ServiceLoop {
     ///
     /// - Complexity: O(open streams) for each stream that is ended; nothing otherwise.
     func shedUnreadResponses() {
-        while self.streamResponseBytes > self.streamLimits.unreadResponseBytesMax {
-            var held: [PeerAddress: (bytes: Int, largest: OrderedRequests)] = [:]
-            self.liveCalls.forEach { call in
-                guard let requests = call.orderedRequests, requests.unreadBytes > 0,
-                    let peer = self.transport.peerAddress(of: requests.token)
-                else { return }
-                let (bytes, largest) = held[peer] ?? (0, requests)
-                held[peer] = (
-                    bytes + requests.unreadBytes,
-                    requests.unreadBytes > largest.unreadBytes ? requests : largest
-                )
-            }
-            guard let most = held.values.max(by: { $0.bytes < $1.bytes }) else { return }
-            most.largest.abandonUnread()
+        while self.streamResponseBytes > self.streamLimits.unreadResponseBytesMax,
+            let largest = self.largestHolder(of: { $0.unreadBytes })
+        {
+            largest.orderedRequests?.abandonUnread()
         }
+    }
+
+    /// Rejects the largest postponed request of the peer that has most of them, while all together
+    /// are too many: it has its response, and its stream goes on.
+    ///
+    /// - Complexity: O(open streams) for each request that is rejected; nothing otherwise.
+    func shedPostponedRequests() {
+        while self.postponedBytes > self.streamLimits.postponedBytesMax,
+            let largest = self.largestHolder(of: { $0.postponed.count })
+        {
+            largest.rejectPostponed()
+        }
+    }
+
+    /// The stream that holds most, of the peer whose streams do; `nil`: none holds anything.
+    private func largestHolder(of bytes: (OrderedRequests) -> Int) -> (any LiveCall)? {
+        var held: [PeerAddress: (bytes: Int, largestBytes: Int, largest: any LiveCall)] = [:]
+        self.liveCalls.forEach { call in
+            guard let requests = call.orderedRequests,
+                let peer = self.transport.peerAddress(of: requests.token)
+            else { return }
+            let own = bytes(requests)
+            guard own > 0 else { return }
+            let known = held[peer] ?? (0, 0, call)
+            held[peer] = (
+                known.bytes + own, max(known.largestBytes, own),
+                own > known.largestBytes ? call : known.largest
+            )
+        }
+        return held.values.max { $0.bytes < $1.bytes }?.largest
     }
 }

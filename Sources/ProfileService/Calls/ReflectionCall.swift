@@ -35,6 +35,16 @@ final class ReflectionCall: LiveCall {
 
     func requestsEnded() { self.requests.end(with: RPCStatus(.ok, "")) }
 
+    func requestsFailed(with status: RPCStatus) -> Bool {
+        self.requests.stop(with: status)
+        return true
+    }
+
+    func stop(with failure: CallFailure) -> Bool {
+        self.requests.stop(with: RPCStatus(failure))
+        return true
+    }
+
     func becameWritable() {
         self.requests.sendReady()
         self.requests.advance()

@@ -37,6 +37,13 @@ where Cursor.Request == Request {
         self.token = context.token
         self.message = Array(context.message)
         self.cursor = cursor
+        self.countKept()
+    }
+
+    /// Counts what it keeps among the responses that wait.
+    private func countKept() {
+        self.loop.transport.keep(
+            responseBytes: self.message.count + self.cursor.keptBytes, of: self.token)
     }
 
     func drain() {
@@ -45,6 +52,7 @@ where Cursor.Request == Request {
     }
 
     func proceed() -> CallProgress {
+        guard self.loop.mayContinue(self.token) else { return .waiting }
         let outcome = self.message.withUnsafeBytes { message -> SliceOutcome in
             switch self.loop.resolve(message, of: self.token, decode: self.cursor.decode) {
             case .request(let request, let context):
@@ -55,7 +63,10 @@ where Cursor.Request == Request {
                 return .done
             }
         }
-        guard case .done = outcome else { return .more }
+        guard case .done = outcome else {
+            self.countKept()
+            return .more
+        }
         self.loop.close(self.token)
         return .done
     }
@@ -65,6 +76,8 @@ where Cursor.Request == Request {
 protocol SliceCursor {
     associatedtype Request: DecodedRequest
     func decode(_ loop: ServiceLoop, _ message: UnsafeRawBufferPointer) -> Decoded<Request>
+    /// Bytes that it keeps between two slices.
+    var keptBytes: Int { get }
     /// Reads one slice, and responds to the call if it is the last.
     mutating func advance(
         _ loop: ServiceLoop, _ request: Request, _ context: RequestContext
@@ -72,6 +85,17 @@ protocol SliceCursor {
 }
 
 extension ServiceLoop {
+    /// Whether a sliced read may have its turn: there is headroom for what it keeps, or it is the
+    /// one that may go on without, so that not all wait for one another.
+    fileprivate func mayContinue(_ token: CallToken) -> Bool {
+        if self.transport.mayKeepMore(of: token) { return true }
+        if let preferred = self.preferredRead, self.liveCalls[preferred] != nil {
+            return preferred == token
+        }
+        self.preferredRead = token
+        return true
+    }
+
     /// Reads the first slice; if more are needed, the call goes on in the next tick.
     @inline(__always)
     func begin<Cursor: SliceCursor>(
@@ -140,6 +164,8 @@ struct ListEventsCursor: SliceCursor {
         var bytes = ByteBuffer()
     }
 
+    var keptBytes: Int { self.images?.bytes.count ?? 0 }
+
     init(after position: EventPosition?, now: Int64) {
         self.scan = EventScan(after: position, at: 0, now: now)
     }
@@ -204,6 +230,8 @@ struct LedgerCursor: SliceCursor {
     private let scan: Scan
     /// `nil`: the ledger is verified.
     private let position: HistoryPosition?
+
+    var keptBytes: Int { self.scan.ledgers.keptBytes }
 
     init(_ image: ProfileImage, _ context: RequestContext, listingFrom position: HistoryPosition?) {
         self.scan = Scan(LedgerScan(of: image, project: context.project))

@@ -8,6 +8,9 @@ package struct StreamLimits: Sendable {
     /// Responses of all streams of a loop that wait outside of the transport's own buffers, in
     /// bytes.
     package var unreadResponseBytesMax = 16 << 20
+    /// Requests of all streams of a loop that wait for headroom in the log, in bytes; beyond it the
+    /// largest ones are rejected with RATE_EXCEEDED, each by a response of its own.
+    package var postponedBytesMax = 16 << 20
     /// Messages of one import that are kept: one is decoded while the one before is in the log.
     package var importChunksPerStreamMax = 2
     /// Open imports of a loop. Each keeps two messages: packed, and one of them as it came, some 20

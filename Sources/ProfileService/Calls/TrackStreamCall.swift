@@ -7,9 +7,8 @@ final class TrackStreamCall: LiveCall {
     // SAFETY: the loop owns its live calls, and closes them before it ends.
     private unowned(unsafe) let loop: ServiceLoop
     private let requests: OrderedRequests
-    /// The request that waits for headroom in the log, serialised; at most one, as the stream is
-    /// paused meanwhile.
-    private var postponed: [UInt8] = []
+    /// Whether the call is in `ServiceLoop.continuing`.
+    private var isContinuing = false
 
     var token: CallToken { self.requests.token }
     var orderedRequests: OrderedRequests? { self.requests }
@@ -21,9 +20,10 @@ final class TrackStreamCall: LiveCall {
 
     func receive(_ message: UnsafeRawBufferPointer) {
         if !self.take(message) {
-            self.postponed = Array(message)
-            self.requests.machine.postpone()
-            self.loop.continuing.add(self.token)
+            self.requests.postpone(message)
+            if !self.isContinuing { self.loop.continuing.add(self.token) }
+            self.isContinuing = true
+            self.loop.shedPostponedRequests()
         }
         self.requests.advance()
     }
@@ -31,16 +31,47 @@ final class TrackStreamCall: LiveCall {
     /// Tries the postponed request again.
     func proceed() -> CallProgress {
         // The stream may have been told to end meanwhile, which drops the request.
-        guard self.requests.machine.isPostponed else { return .done }
-        guard self.loop.hasToken(self.token) else { return .waiting }
-        guard self.postponed.withUnsafeBytes({ self.take($0) }) else { return .waiting }
-        self.postponed = []
-        self.requests.machine.postponedIsTaken()
+        guard self.requests.machine.isPostponed else {
+            self.isContinuing = false
+            return .done
+        }
+        // Asked first, since what follows decodes the request.
+        guard self.loop.hasToken(self.token),
+            self.loop.partition?.pipeline.hasHeadroomForStreams == true,
+            self.requests.postponed.withUnsafeBytes({ self.take($0) })
+        else { return .waiting }
+        self.isContinuing = false
+        self.requests.dropPostponed()
         self.requests.advance()
         return .done
     }
 
+    func rejectPostponed() {
+        let postponed = self.requests.postponed
+        self.requests.dropPostponed()
+        postponed.withUnsafeBytes { message in
+            if case .request(let write, let context) = self.loop.resolve(
+                message, of: self.token, decode: { $0.decodeTrack($1) })
+            {
+                self.loop.count(rejected: write.itemCount, of: context.project)
+            }
+            self.fail(
+                .rejected(.rateExceeded), sequence: MessageDecoder.sequence(ofTrack: message))
+        }
+        self.requests.advance()
+    }
+
     func requestsEnded() { self.requests.end(with: RPCStatus(.ok, "")) }
+
+    func requestsFailed(with status: RPCStatus) -> Bool {
+        self.requests.stop(with: status)
+        return true
+    }
+
+    func stop(with failure: CallFailure) -> Bool {
+        self.requests.stop(with: RPCStatus(failure))
+        return true
+    }
 
     func becameWritable() {
         self.requests.sendReady()

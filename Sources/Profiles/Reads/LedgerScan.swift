@@ -74,6 +74,11 @@ package struct LedgerScan: ~Copyable {
         }
     }
 
+    /// Bytes that it keeps: copies, and the hashes of their entries.
+    package var keptBytes: Int {
+        self.copies.count + self.chained.count * MemoryLayout<ChainedEntry>.stride
+    }
+
     /// Continues the pass.
     ///
     /// - Parameter budgetBytes: Bytes to copy and hash; one piece or entry more may be taken.
