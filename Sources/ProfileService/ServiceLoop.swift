@@ -62,7 +62,7 @@ package final class ServiceLoop: RPCHandler {
     /// The sliced read that may go on without headroom for what it keeps; `nil`: none needed to.
     var preferredRead: CallToken?
     /// Imports with parts for the log.
-    let imports = ImportQueue()
+    let imports: ImportQueue
     /// Bytes of responses that wait for an earlier one of their stream, or for its client.
     var streamResponseBytes = 0
     /// Bytes of the requests of streams that wait for headroom in the log.
@@ -99,6 +99,7 @@ package final class ServiceLoop: RPCHandler {
         self.access = access
         self.random = random
         self.streamLimits = streamLimits
+        self.imports = ImportQueue(importsMax: streamLimits.importStreamsMax)
         self.projectDeleteDelay = Int64(projectDeleteSeconds) * 1_000_000
         self.table = table
         self.isAuditing = access.audit != nil

@@ -161,14 +161,33 @@ import Testing
         })
         try Self.crowd(harness)
         let open = [
-            try OpenExport(harness, isReading: false), try OpenExport(harness, isReading: false),
+            try OpenExport(harness, isReading: false, host: "10.0.0.1"),
+            try OpenExport(harness, isReading: false, host: "10.0.0.2"),
         ]
-        let over = try OpenExport(harness, of: "p1")
+        let over = try OpenExport(harness, of: "p1", host: "10.0.0.3")
         #expect(over.end == (8, "LIMIT_EXCEEDED"))
         #expect(over.call.failure.metadata == ["limit": "exports_max", "maximum": "2"])
         open[0].client.close()
         try harness.settle()
-        #expect(try OpenExport(harness, of: "p1").end.status == 0)
+        #expect(try OpenExport(harness, of: "p1", host: "10.0.0.3").end.status == 0)
+    }
+
+    @Test func oneAddressGetsHalfOfThePlacesAndAnotherIsServed() throws {
+        let harness = try NodeHarness.serving(configure: { configuration in
+            Self.small(&configuration)
+            configuration.exports.exportsMax = 4
+        })
+        try Self.crowd(harness)
+        let greedy = try (0 ..< 2).map { _ in
+            try OpenExport(harness, isReading: false, host: "10.0.0.1")
+        }
+        let over = try OpenExport(harness, of: "p1", host: "10.0.0.1")
+        #expect(over.end == (8, "LIMIT_EXCEEDED"))
+        #expect(over.call.failure.metadata == ["limit": "exports_per_peer_max", "maximum": "2"])
+        #expect(try OpenExport(harness, of: "p1", host: "10.0.0.2").end.status == 0)
+        greedy[0].client.close()
+        try harness.settle()
+        #expect(try OpenExport(harness, of: "p1", host: "10.0.0.1").end.status == 0)
     }
 
     // MARK: Erased people

@@ -47,6 +47,17 @@ import Testing
         return call
     }
 
+    /// An import that stays open behind the response to its first chunk, or has ended instead.
+    private static func open(
+        _ id: String, _ harness: NodeHarness, from host: String
+    ) throws -> (client: WireClient, call: WireCall) {
+        let client = try harness.connect(from: host)
+        let call = try client.open(Self.method)
+        try client.send(try Self.chunk(id, 1), on: call)
+        try harness.wait(for: "a response") { !call.messages.isEmpty || call.hasEnded }
+        return (client, call)
+    }
+
     @Test(arguments: TestLog.allCases)
     func chunksHaveTheirResponsesInOrder(log: TestLog) throws {
         let harness = try log.world().start()
@@ -232,6 +243,26 @@ import Testing
         client.finishRequests(of: open)
         try harness.wait(for: "its end") { open.hasEnded }
         #expect(try Self.send([try Self.chunk("b", 1)], harness).status == 0)
+    }
+
+    @Test func oneAddressGetsHalfOfThePlacesAndAnotherIsServed() throws {
+        let harness = try NodeHarness.serving(configure: { $0.streams.importStreamsMax = 4 })
+        let greedy = try (0 ..< 3).map { try Self.open("a\($0)", harness, from: "10.0.0.1") }
+        #expect(greedy.map { $0.call.status } == [nil, nil, 8])
+        #expect(greedy[2].call.reason == "LIMIT_EXCEEDED")
+        #expect(
+            greedy[2].call.failure.metadata
+                == ["limit": "import_streams_per_peer_max", "maximum": "2"])
+        #expect(try Self.open("b", harness, from: "10.0.0.2").call.status == nil)
+        // Each end frees one place: a cancellation, a lost connection, the last response.
+        greedy[0].client.cancel(greedy[0].call)
+        greedy[1].client.close()
+        try harness.settle()
+        let next = try (0 ..< 3).map { try Self.open("c\($0)", harness, from: "10.0.0.1") }
+        #expect(next.map { $0.call.status } == [nil, nil, 8])
+        next[0].client.finishRequests(of: next[0].call)
+        try harness.wait(for: "its end") { next[0].call.hasEnded }
+        #expect(try Self.open("d", harness, from: "10.0.0.1").call.status == nil)
     }
 
     @Test func validationLeavesNoTrace() throws {

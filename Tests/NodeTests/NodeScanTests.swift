@@ -246,7 +246,7 @@ import Testing
             $0.scans.scansAtOnceMax = 1
             $0.scans.scansWaitingMax = 1
         }
-        let client = try begun.harness.connect()
+        let client = try begun.harness.connect(from: "127.0.0.2")
         let calls = try (0 ..< 2).map { _ in
             try client.call(.profiles("CountProfiles"), try Self.request(Self.slow))
         }
@@ -258,6 +258,28 @@ import Testing
         #expect(rejected.reason == "LIMIT_EXCEEDED", "\(rejected.message)")
         try begun.expectEnd(0)
         #expect(try Self.count(begun.harness, "even = true").status == 0)
+    }
+
+    @Test func oneAddressGetsHalfOfThePlacesAndAnotherIsServed() throws {
+        let begun = try Begun {
+            $0.scans.scansAtOnceMax = 1
+            $0.scans.scansWaitingMax = 3
+        }
+        // It has one scan already.
+        let greedy = try begun.harness.connect()
+        let other = try begun.harness.connect(from: "127.0.0.2")
+        let calls = try [greedy, greedy, other].map { client in
+            try client.call(.profiles("CountProfiles"), try Self.request(Self.slow))
+        }
+        // The loop comes before the next slice.
+        for _ in 0 ..< 5 { _ = (greedy.turn(), other.turn(), try begun.harness.stepOne()) }
+        try begun.harness.wait(for: "all") { calls.allSatisfy(\.hasEnded) }
+        #expect(calls.map(\.status).sorted { $0 ?? 0 < $1 ?? 0 } == [0, 0, 8])
+        #expect(calls[2].status == 0, "\(calls[2].message)")
+        let rejected = try #require(calls.first { $0.status == 8 })
+        #expect(rejected.reason == "LIMIT_EXCEEDED")
+        #expect(rejected.failure.metadata == ["limit": "scans_per_peer_max", "maximum": "2"])
+        try begun.expectEnd(0)
     }
 
     @Test func countThatCannotEndInTimeIsRejectedBeforeItRuns() throws {

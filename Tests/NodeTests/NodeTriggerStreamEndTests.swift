@@ -207,11 +207,32 @@ import Testing
     @Test func streamsOfANodeAreBounded() throws {
         let harness = try NodeHarness.serving(configure: { $0.triggerStreams.streamsMax = 2 })
         let trigger = try harness.makeTrigger()
-        let streams = try (0 ..< 3).map { _ in try TriggerClient(harness, trigger) }
+        let streams = try (1 ... 3).map { number in
+            try TriggerClient(harness, trigger, host: "10.0.0.\(number)")
+        }
         #expect(streams.map(\.call.hasEnded) == [false, false, true])
         #expect(streams[2].call.status == 8 && streams[2].call.reason == "LIMIT_EXCEEDED")
+        #expect(
+            streams[2].call.failure.metadata == ["limit": "trigger_streams_max", "maximum": "2"])
         try streams[0].cancel()
-        #expect(try !TriggerClient(harness, trigger).call.hasEnded)
+        #expect(try !TriggerClient(harness, trigger, host: "10.0.0.3").call.hasEnded)
+    }
+
+    @Test func oneAddressGetsHalfOfThePlacesAndAnotherIsServed() throws {
+        let harness = try NodeHarness.serving(configure: { $0.triggerStreams.streamsMax = 4 })
+        let trigger = try harness.makeTrigger()
+        let greedy = try (0 ..< 3).map { _ in
+            try TriggerClient(harness, trigger, host: "10.0.0.1")
+        }
+        #expect(greedy.map(\.call.status) == [nil, nil, 8])
+        #expect(greedy[2].call.reason == "LIMIT_EXCEEDED")
+        #expect(
+            greedy[2].call.failure.metadata
+                == ["limit": "trigger_streams_per_peer_max", "maximum": "2"])
+        let other = try TriggerClient(harness, trigger, host: "10.0.0.2")
+        #expect(!other.call.hasEnded && other.heartbeats.count == 1)
+        try greedy[0].cancel()
+        #expect(try !TriggerClient(harness, trigger, host: "10.0.0.1").call.hasEnded)
     }
 
     /// What a client did not read for a while is looked up anew before it is sent.

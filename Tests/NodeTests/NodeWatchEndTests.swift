@@ -222,20 +222,63 @@ import Testing
     @Test func oneMoreThanTheMaximumIsRejectedUntilOneEnds() throws {
         let harness = try NodeHarness.serving(configure: { $0.watch.watchersMax = 3 })
         let open = [
-            try OpenWatch(harness), try OpenWatch(harness),
-            try OpenWatch(harness, #","identifiers":[{"custom_id":"ann"}]"#),
+            try OpenWatch(harness, host: "10.0.0.1"), try OpenWatch(harness, host: "10.0.0.2"),
+            try OpenWatch(harness, #","identifiers":[{"custom_id":"ann"}]"#, host: "10.0.0.3"),
         ]
-        let over = try OpenWatch(harness)
+        let over = try OpenWatch(harness, host: "10.0.0.4")
         #expect(over.end == (8, "LIMIT_EXCEEDED"))
         #expect(over.call.failure.metadata == ["limit": "watchers_max", "maximum": "3"])
         // One that is rejected for its position takes none.
         for index in [1, 2] {
             open[index].client.close()
             try harness.settle()
-            #expect(try OpenWatch(harness, from: .max).end == (11, "POSITION_GONE"))
-            #expect(try OpenWatch(harness).call.status == nil)
-            #expect(try OpenWatch(harness).end == (8, "LIMIT_EXCEEDED"))
+            let host = "10.0.0.\(index + 1)"
+            let gone = try OpenWatch(harness, from: .max, host: host)
+            #expect(gone.end == (11, "POSITION_GONE"))
+            #expect(try OpenWatch(harness, host: host).call.status == nil)
+            #expect(try OpenWatch(harness, host: "10.0.0.4").end == (8, "LIMIT_EXCEEDED"))
         }
         #expect(open[0].call.status == nil)
+    }
+
+    @Test func oneAddressGetsHalfOfThePlacesAndAnotherIsServed() throws {
+        let harness = try NodeHarness.serving(configure: { $0.watch.watchersMax = 4 })
+        let greedy = try (0 ..< 3).map { _ in try OpenWatch(harness, host: "10.0.0.1") }
+        #expect(greedy.map { $0.call.status } == [nil, nil, 8])
+        #expect(greedy[2].call.reason == "LIMIT_EXCEEDED")
+        #expect(
+            greedy[2].call.failure.metadata
+                == ["limit": "watchers_per_peer_max", "maximum": "2"])
+        let other = try OpenWatch(harness, host: "10.0.0.2")
+        #expect(other.call.status == nil && other.heartbeats.count == 1)
+    }
+
+    /// What ends a call that has a place.
+    enum End: CaseIterable {
+        case cancellation, lostConnection, revokedKey
+    }
+
+    @Test(arguments: End.allCases)
+    func placeIsFreeOnceAfterTheEnd(end: End) throws {
+        let harness = try NodeHarness.serving(
+            access: AccessControl(operatorKeys: [Keys.operator(1)]),
+            configure: { $0.watch.watchersMax = 1 })
+        let made = try harness.call(
+            .admin("CreateKey"), #"{"project":"default","scopes":["SCOPE_READ"]}"#,
+            key: Self.operator)
+        let watch = try OpenWatch(harness, key: try #require(made.response?["key"]?.text))
+        #expect(watch.call.status == nil)
+        #expect(try OpenWatch(harness, key: Self.operator).end == (8, "LIMIT_EXCEEDED"))
+        switch end {
+        case .cancellation: watch.client.cancel(watch.call)
+        case .lostConnection: watch.client.close()
+        case .revokedKey:
+            let id = try #require(made.response?["key_id"]?.text)
+            let revoke = #"{"project":"default","key_id":"\#(id)"}"#
+            #expect(try harness.call(.admin("RevokeKey"), revoke, key: Self.operator).status == 0)
+        }
+        try harness.pass(milliseconds: 1_000)
+        #expect(try OpenWatch(harness, key: Self.operator).call.status == nil)
+        #expect(try OpenWatch(harness, key: Self.operator).end == (8, "LIMIT_EXCEEDED"))
     }
 }

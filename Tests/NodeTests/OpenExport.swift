@@ -9,12 +9,14 @@ final class OpenExport {
 
     /// An ExportProject.
     ///
-    /// - Parameter token: `page_token`.
+    /// - Parameters:
+    ///   - token: `page_token`.
+    ///   - host: Where the client is.
     init(
         _ harness: NodeHarness, token: String = "", project: String = "default",
-        key: String? = nil, isReading: Bool = true
+        key: String? = nil, isReading: Bool = true, host: String = "127.0.0.1"
     ) throws {
-        self.client = try harness.connect(key: key)
+        self.client = try harness.connect(key: key, from: host)
         self.client.isReading = isReading
         let request = #"{"project":"\#(project)","page_token":"\#(token)"}"#
         self.call = try self.client.call(.profiles("ExportProject"), try Requests.json(request))
@@ -22,11 +24,13 @@ final class OpenExport {
     }
 
     /// An ExportProfile.
+    ///
+    /// - Parameter host: Where the client is.
     init(
         _ harness: NodeHarness, of name: String, project: String = "default", key: String? = nil,
-        isReading: Bool = true
+        isReading: Bool = true, host: String = "127.0.0.1"
     ) throws {
-        self.client = try harness.connect(key: key)
+        self.client = try harness.connect(key: key, from: host)
         self.client.isReading = isReading
         let request = #"{"project":"\#(project)","identifier":{"custom_id":"\#(name)"}}"#
         self.call = try self.client.call(.profiles("ExportProfile"), try Requests.json(request))

@@ -17,11 +17,12 @@ final class OpenWatch {
     /// - Parameters:
     ///   - lsn: `from_lsn`.
     ///   - more: Further members of the request, each behind a comma.
+    ///   - host: Where the client is.
     init(
         _ harness: NodeHarness, from lsn: UInt64 = 0, _ more: String = "",
-        project: String = "default", key: String? = nil
+        project: String = "default", key: String? = nil, host: String = "127.0.0.1"
     ) throws {
-        self.client = try harness.connect(key: key)
+        self.client = try harness.connect(key: key, from: host)
         let request = #"{"project":"\#(project)","from_lsn":"\#(lsn)"\#(more)}"#
         self.call = try self.client.call(.profiles("Watch"), try Requests.json(request))
         try harness.settle()

@@ -9,11 +9,14 @@ final class TriggerClient {
     let call: WireCall
 
     /// Opens a stream on a trigger.
+    ///
+    /// - Parameter host: Where the client is.
     init(
-        _ harness: NodeHarness, _ trigger: String, inFlight: Int = 0, project: String = "default"
+        _ harness: NodeHarness, _ trigger: String, inFlight: Int = 0, project: String = "default",
+        host: String = "127.0.0.1"
     ) throws {
         self.harness = harness
-        self.client = try harness.connect()
+        self.client = try harness.connect(from: host)
         self.call = try self.client.open(.profiles("WatchTriggers"))
         try self.send(
             #"{"project":"\#(project)","trigger_id":"\#(trigger)","in_flight_max":\#(inFlight)}"#)

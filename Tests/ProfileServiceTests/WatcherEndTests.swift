@@ -20,7 +20,8 @@ import Testing
         let token = CallToken(
             loop: 0, connectionSlot: 0, connectionGeneration: 1, streamSlot: 0, streamGeneration: 1)
         let watcher = Watcher(
-            token: token, project: ProjectID(rawValue: 1), fromLSN: 0, filter: ChangeFilter())
+            token: token, peer: PeerAddress("127.0.0.1:1"), project: ProjectID(rawValue: 1),
+            fromLSN: 0, filter: ChangeFilter())
         let found = Guarded<[String]>([])
         let mailbox = CompletionMailbox(wake: {
             while true {

@@ -185,7 +185,9 @@ package struct Setting: Sendable {
             in: \.feedBytes, Configuration.feedBytesRange),
         .number(
             "watchers-max", of: "watchers",
-            summary: "Open Watch calls; one more is rejected. Each costs up to 100 KiB.",
+            summary:
+                "Open Watch calls; one more is rejected, and so is one that would give one address"
+                + " more than half of them. Each costs up to 100 KiB.",
             in: \.watchersMax, Configuration.watchersMaxRange),
         Setting(
             name: "accept-log-loss", valueName: "LSN",

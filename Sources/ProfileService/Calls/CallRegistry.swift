@@ -5,6 +5,8 @@ import Messages
 /// A call that a worker serves.
 protocol ServedCall: AnyObject, Sendable {
     var token: CallToken { get }
+    /// Whose place it has.
+    var peer: PeerAddress { get }
 }
 
 /// The open calls that one worker serves: where loops leave them, and the worker finds them. Any
@@ -19,44 +21,36 @@ final class CallRegistry<Call: ServedCall>: Sendable {
     }
 
     private struct State: Sendable {
-        var count = 0
+        var places: PeerPlaces
         var requests = Requests()
     }
 
-    private let state = Guarded(State())
-    private let callsMax: Int
-    private let limit: String
+    private let state: Guarded<State>
     private let mailboxes: [CompletionMailbox]
     private let waker: any Waker
 
     /// - Parameters:
-    ///   - limit: The name of `callsMax`, for clients.
+    ///   - places: Those of the calls, none of which is taken.
     ///   - mailboxes: One per loop, by its index.
     ///   - waker: Wakes the worker.
-    init(
-        callsMax: Int, limit: String, mailboxes: [CompletionMailbox], waker: any Waker
-    ) {
-        self.callsMax = callsMax
-        self.limit = limit
+    init(places: PeerPlaces, mailboxes: [CompletionMailbox], waker: any Waker) {
+        self.state = Guarded(State(places: places))
         self.mailboxes = mailboxes
         self.waker = waker
     }
 
     /// Open calls.
-    var count: Int { self.state.withLock { $0.count } }
+    var count: Int { self.state.withLock { $0.places.count } }
 
     // MARK: Loops
 
-    /// Adds a call.
+    /// Adds a call, which takes a place until `forget`.
     ///
     /// - Returns: Why it is rejected; `nil` if it is served.
     func open(_ call: Call) -> CallFailure? {
         let rejection = self.state.withLock { state -> CallFailure? in
             if state.requests.isStopping { return .rejected(.draining) }
-            guard state.count < self.callsMax else {
-                return .limitExceeded(self.limit, maximum: self.callsMax)
-            }
-            state.count += 1
+            guard state.places.take(call.peer) else { return state.places.rejection }
             state.requests.opened.append(call)
             return nil
         }
@@ -89,6 +83,6 @@ final class CallRegistry<Call: ServedCall>: Sendable {
     /// The loop of a call shall look at it.
     func announce(_ call: Call) { self.mailboxes[Int(call.token.loop)].post(ready: call.token) }
 
-    /// The worker has forgotten a call.
-    func forget() { self.state.withLock { $0.count -= 1 } }
+    /// The worker has forgotten a call: its place is free.
+    func forget(_ call: Call) { self.state.withLock { $0.places.giveBack(call.peer) } }
 }

@@ -27,7 +27,7 @@ final class ImportCall: LiveCall {
     // SAFETY: the loop owns its live calls, and closes them before it ends.
     private unowned(unsafe) let loop: ServiceLoop
     private let requests: OrderedRequests
-    /// `nil`: there are too many imports, and this one is rejected.
+    /// `nil`: there are too many imports, or too many of its peer, and this one is rejected.
     private let place: ImportQueue.Place?
     /// Of the first message; `nil`: it has not come.
     private var project: ProjectID?
@@ -53,7 +53,7 @@ final class ImportCall: LiveCall {
 
     init(_ loop: ServiceLoop, _ token: CallToken) {
         self.loop = loop
-        self.place = loop.imports.makePlace(most: loop.streamLimits.importStreamsMax)
+        self.place = loop.imports.makePlace(for: loop.peer(of: token))
         self.requests = OrderedRequests(
             loop, token, requestsInFlightMax: loop.streamLimits.importChunksPerStreamMax)
     }
@@ -62,10 +62,7 @@ final class ImportCall: LiveCall {
 
     func receive(_ message: UnsafeRawBufferPointer) {
         guard self.ending == nil else { return }
-        guard self.place != nil else {
-            let maximum = self.loop.streamLimits.importStreamsMax
-            return self.end(with: .limitExceeded("import_streams_max", maximum: maximum))
-        }
+        guard self.place != nil else { return self.end(with: self.loop.imports.rejection) }
         switch self.loop.resolve(message, of: self.token, decode: { $0.decoder.decodeImport($1) }) {
         case .request(let request, let context):
             guard self.project ?? context.project == context.project else {
@@ -308,15 +305,17 @@ final class ImportQueue {
     /// One of the imports that a loop may have open; it ends with its owner.
     final class Place {
         private let queue: ImportQueue
+        private let peer: PeerAddress
 
-        fileprivate init(_ queue: ImportQueue) {
+        /// Takes over a place that was taken for a peer.
+        fileprivate init(_ queue: ImportQueue, _ peer: PeerAddress) {
             self.queue = queue
-            queue.openCount += 1
+            self.peer = peer
         }
 
         deinit {
-            self.queue.openCount -= 1
-            if self.queue.openCount == 0 { self.queue.buffers.removeAll() }
+            self.queue.places.giveBack(self.peer)
+            if self.queue.places.count == 0 { self.queue.buffers.removeAll() }
         }
     }
 
@@ -333,12 +332,19 @@ final class ImportQueue {
     var waiting: [CallToken] = []
     /// Parts that wait for the log.
     var partsInFlight = 0
-    private(set) var openCount = 0
+    private var places: PeerPlaces
     /// Of chunks that are done, while an import is open.
     let buffers = ImportBuffers()
     /// `CommitPipeline.batchesOfCalls` as seen last, and batches with parts since.
     private var callsSeen: UInt64 = 0
     private var batchesAlone = 0
+
+    /// - Parameter importsMax: Imports that may be open.
+    init(importsMax: Int) {
+        self.places = PeerPlaces(
+            placesMax: importsMax, limit: "import_streams_max",
+            limitPerPeer: "import_streams_per_peer_max")
+    }
 
     /// Whether another call has written since so many batches with parts.
     func isBesideCalls(_ pipeline: CommitPipeline, yieldBatches: Int) -> Bool {
@@ -350,10 +356,13 @@ final class ImportQueue {
     /// A batch has parts.
     func noteBatch() { self.batchesAlone += 1 }
 
-    /// A place for one more import; `nil`: there are as many as may be.
-    func makePlace(most: Int) -> Place? {
-        self.openCount < most ? Place(self) : nil
+    /// A place for one more import of a peer; `nil`: there is none, see `rejection`.
+    func makePlace(for peer: PeerAddress) -> Place? {
+        self.places.take(peer) ? Place(self, peer) : nil
     }
+
+    /// Why there is just no place.
+    var rejection: CallFailure { self.places.rejection }
 }
 
 extension ServiceLoop {

@@ -13,8 +13,8 @@ package struct StreamLimits: Sendable {
     package var postponedBytesMax = 16 << 20
     /// Messages of one import that are kept: one is decoded while the one before is in the log.
     package var importChunksPerStreamMax = 2
-    /// Open imports of a loop. Each keeps two messages: packed, and one of them as it came, some 20
-    /// MiB at most.
+    /// Open imports of a loop, of one peer half as many. Each keeps two messages: packed, and one
+    /// of them as it came, some 20 MiB at most.
     package var importStreamsMax = 16
     /// Parts of imports of a loop that wait for the log while no other call writes: half of them
     /// are applied while the other half is cut. More would only make frames longer.

@@ -24,6 +24,7 @@ final class ExportCall: ServedCall {
     typealias Handover = BatchHandover<MessageBatch, Ending>
 
     let token: CallToken
+    let peer: PeerAddress
     let project: ProjectID
     let scope: Scope
 
@@ -34,8 +35,9 @@ final class ExportCall: ServedCall {
 
     private let state = Guarded(State())
 
-    init(token: CallToken, project: ProjectID, scope: Scope) {
+    init(token: CallToken, peer: PeerAddress, project: ProjectID, scope: Scope) {
         self.token = token
+        self.peer = peer
         self.project = project
         self.scope = scope
     }

@@ -12,7 +12,10 @@ package final class ExportCoordinator: Sendable {
     package init(limits: ExportLimits, mailboxes: [CompletionMailbox], waker: any Waker) {
         self.limits = limits
         self.calls = CallRegistry(
-            callsMax: limits.exportsMax, limit: "exports_max", mailboxes: mailboxes, waker: waker)
+            places: PeerPlaces(
+                placesMax: limits.exportsMax, limit: "exports_max",
+                limitPerPeer: "exports_per_peer_max"),
+            mailboxes: mailboxes, waker: waker)
     }
 
     /// Makes the worker end.

@@ -69,7 +69,9 @@ final class ExportSource: PullSource {
             guard let exports = context.partition.exports else {
                 return .rejected(.withoutFiles)
             }
-            let call = ExportCall(token: self.token, project: context.project, scope: scope)
+            let call = ExportCall(
+                token: self.token, peer: self.loop.peer(of: self.token),
+                project: context.project, scope: scope)
             if let failure = exports.calls.open(call) { return .rejected(failure) }
             self.call = call
             return .begun

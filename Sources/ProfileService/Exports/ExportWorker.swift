@@ -52,7 +52,7 @@ package final class ExportWorker: Steppable {
         case .blocked:
             follower.isBlocked = true
             self.followers.append(follower)
-        case .ended: self.coordinator.calls.forget()
+        case .ended: self.coordinator.calls.forget(follower.call)
         }
         return .now
     }
@@ -62,6 +62,6 @@ package final class ExportWorker: Steppable {
         self.followers[index].isBlocked = false
         guard !self.followers[index].hear() else { return }
         self.followers.remove(at: index)
-        self.coordinator.calls.forget()
+        self.coordinator.calls.forget(call)
     }
 }

@@ -29,6 +29,7 @@ final class ScanCall: ServedCall {
     }
 
     let token: CallToken
+    let peer: PeerAddress
     let question: Question
     let project: ProjectID
     let filter: CompiledFilter
@@ -42,9 +43,10 @@ final class ScanCall: ServedCall {
 
     init(
         _ question: Question, _ context: RequestContext, _ filter: CompiledFilter,
-        from start: ProfilePosition, now: Int64, deadlineNanoseconds: UInt64
+        peer: PeerAddress, from start: ProfilePosition, now: Int64, deadlineNanoseconds: UInt64
     ) {
         self.token = context.token
+        self.peer = peer
         self.question = question
         self.project = context.project
         self.filter = filter

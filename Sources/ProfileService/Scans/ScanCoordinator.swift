@@ -14,7 +14,10 @@ package final class ScanCoordinator: Sendable {
     package init(limits: ScanLimits, mailboxes: [CompletionMailbox], waker: any Waker) {
         self.limits = limits
         self.calls = CallRegistry(
-            callsMax: limits.scansMax, limit: "scans_max", mailboxes: mailboxes, waker: waker)
+            places: PeerPlaces(
+                placesMax: limits.scansMax, limit: "scans_max",
+                limitPerPeer: "scans_per_peer_max"),
+            mailboxes: mailboxes, waker: waker)
     }
 
     /// Counts and lists that are open.

@@ -21,7 +21,7 @@ package struct ScanLimits: Sendable {
 
     package init() {}
 
-    /// Scans that are open at once.
+    /// Scans that are open at once, of one peer half as many.
     var scansMax: Int { self.scansAtOnceMax + self.scansWaitingMax }
 }
 

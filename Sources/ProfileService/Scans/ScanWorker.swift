@@ -91,7 +91,7 @@ package final class ScanWorker: Steppable {
     private func forget(_ call: ScanCall) {
         self.waiting.removeAll { $0 === call }
         self.running.removeAll { $0.call === call }
-        self.coordinator.calls.forget()
+        self.coordinator.calls.forget(call)
     }
 
     /// Lets as many scans run as may, first those of projects with the fewest that run.

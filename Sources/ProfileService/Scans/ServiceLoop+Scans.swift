@@ -12,8 +12,9 @@ extension ServiceLoop {
         let now = self.transport.nowWallMicroseconds
         self.open(
             ScanCall(
-                .count, context, request.filter, from: ProfilePosition(position: 0, time: now),
-                now: now, deadlineNanoseconds: deadlineNanoseconds), context)
+                .count, context, request.filter, peer: self.peer(of: context.token),
+                from: ProfilePosition(position: 0, time: now), now: now,
+                deadlineNanoseconds: deadlineNanoseconds), context)
     }
 
     func listProfiles(
@@ -31,7 +32,8 @@ extension ServiceLoop {
         self.open(
             ScanCall(
                 .page(size: request.pageSize, mask: request.mask), context, request.filter,
-                from: start, now: now, deadlineNanoseconds: deadlineNanoseconds), context)
+                peer: self.peer(of: context.token), from: start, now: now,
+                deadlineNanoseconds: deadlineNanoseconds), context)
     }
 
     private func open(_ scan: ScanCall, _ context: RequestContext) {

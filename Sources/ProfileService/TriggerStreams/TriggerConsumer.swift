@@ -18,6 +18,7 @@ final class TriggerConsumer: ServedCall {
     }
 
     let token: CallToken
+    let peer: PeerAddress
     let project: ProjectID
     let trigger: ProfileID
     /// The lsn at which the trigger was made.
@@ -38,10 +39,11 @@ final class TriggerConsumer: ServedCall {
     private let state = Guarded(State())
 
     init(
-        token: CallToken, project: ProjectID, trigger: ProfileID, triggerLSN: UInt64,
-        inFlightMax: Int
+        token: CallToken, peer: PeerAddress, project: ProjectID, trigger: ProfileID,
+        triggerLSN: UInt64, inFlightMax: Int
     ) {
         self.token = token
+        self.peer = peer
         self.project = project
         self.trigger = trigger
         self.triggerLSN = triggerLSN

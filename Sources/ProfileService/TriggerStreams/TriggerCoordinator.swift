@@ -26,8 +26,10 @@ package final class TriggerCoordinator: Sendable {
     ) {
         self.limits = limits
         self.calls = CallRegistry(
-            callsMax: limits.streamsMax, limit: "trigger_streams_max", mailboxes: mailboxes,
-            waker: waker)
+            places: PeerPlaces(
+                placesMax: limits.streamsMax, limit: "trigger_streams_max",
+                limitPerPeer: "trigger_streams_per_peer_max"),
+            mailboxes: mailboxes, waker: waker)
         self.waker = waker
         self.settledIndex = mailboxes.count
         self.settled = CompletionMailbox(wake: { waker.wake() })

@@ -119,7 +119,7 @@ final class TriggerDispatcher {
         self.environment.coordinator.metrics.add(releases: follower.held.count)
         self.leases.release(follower.held.keys)
         self.followers.remove(at: index)
-        self.environment.coordinator.calls.forget()
+        self.environment.coordinator.calls.forget(follower.consumer)
     }
 
     /// The open stream with a number.

@@ -1,7 +1,8 @@
 /// Bounds of the WatchTriggers calls of a node.
 package struct TriggerStreamLimits: Sendable {
-    /// Open WatchTriggers calls. Each costs at most `2 * batchBytes` and its deliveries without an
-    /// acknowledgement, of some 100 bytes each, beside what the transport holds.
+    /// Open WatchTriggers calls, of one peer half as many. Each costs at most `2 * batchBytes` and
+    /// its deliveries without an acknowledgement, of some 100 bytes each, beside what the transport
+    /// holds.
     package var streamsMax = 1_000
     /// Deliveries that are handed to a loop at once, in bytes, and one more at most. Of each stream
     /// one batch waits and one is being sent.

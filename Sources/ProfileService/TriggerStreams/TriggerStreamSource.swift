@@ -69,8 +69,9 @@ final class TriggerStreamSource: PullSource {
                 let trigger = context.partition.store.triggers.info(of: id, in: context.project)
             else { return .rejected(.rejected(.triggerNotFound)) }
             let consumer = TriggerConsumer(
-                token: self.token, project: context.project, trigger: id,
-                triggerLSN: trigger.createdLSN, inFlightMax: request.inFlightMax)
+                token: self.token, peer: self.loop.peer(of: self.token),
+                project: context.project, trigger: id, triggerLSN: trigger.createdLSN,
+                inFlightMax: request.inFlightMax)
             if let failure = coordinator.calls.open(consumer) { return .rejected(failure) }
             self.coordinator = coordinator
             self.consumer = consumer

@@ -21,8 +21,10 @@ package final class WatchCoordinator: Sendable {
         self.limits = limits
         self.startLSN = startLSN
         self.calls = CallRegistry(
-            callsMax: limits.watchersMax, limit: "watchers_max", mailboxes: mailboxes,
-            waker: waker)
+            places: PeerPlaces(
+                placesMax: limits.watchersMax, limit: "watchers_max",
+                limitPerPeer: "watchers_per_peer_max"),
+            mailboxes: mailboxes, waker: waker)
     }
 
     /// Changes behind this lsn are of people who are not erased; it grows with each erasure, before

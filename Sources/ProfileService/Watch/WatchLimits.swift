@@ -1,6 +1,7 @@
 /// Bounds of the watchers of a node.
 package struct WatchLimits: Sendable {
-    /// Open Watch calls. Each costs at most `3 * batchBytes` beside what the transport holds.
+    /// Open Watch calls, of one peer half as many. Each costs at most `3 * batchBytes` beside what
+    /// the transport holds.
     package var watchersMax = 1_000
     /// Messages that are handed to a loop at once, in bytes; a larger change is handed over alone.
     /// Of each watcher one batch is being filled, one waits, and one is being sent.

@@ -31,8 +31,8 @@ final class WatchSource: PullSource {
                 return .rejected(.withoutFiles)
             }
             let watcher = Watcher(
-                token: self.token, project: context.project, fromLSN: request.fromLSN,
-                filter: request.filter)
+                token: self.token, peer: self.loop.peer(of: self.token),
+                project: context.project, fromLSN: request.fromLSN, filter: request.filter)
             if let failure = watchers.calls.open(watcher) { return .rejected(failure) }
             self.watcher = watcher
             return .begun

@@ -77,7 +77,7 @@ package final class WatchWorker: Steppable {
             watcher.end(with: .positionGone(earliestLSN: self.feed.earliestLSN))
             self.coordinator.calls.announce(watcher)
             self.coordinator.metrics.notePositionGone()
-            return self.coordinator.calls.forget()
+            return self.coordinator.calls.forget(watcher)
         }
         let follower = WatchFollower(
             watcher, from: first, self.coordinator, store: self.store, feed: self.feed,
@@ -103,7 +103,7 @@ package final class WatchWorker: Steppable {
         if follower.isParked { self.scan.leave(follower) }
         self.active.removeAll { $0 === follower }
         self.followers[ObjectIdentifier(follower.watcher)] = nil
-        self.coordinator.calls.forget()
+        self.coordinator.calls.forget(follower.watcher)
     }
 
     // MARK: Turns
@@ -129,7 +129,7 @@ package final class WatchWorker: Steppable {
                 }
             case .ended:
                 self.followers[ObjectIdentifier(follower.watcher)] = nil
-                self.coordinator.calls.forget()
+                self.coordinator.calls.forget(follower.watcher)
             }
         }
         self.active = kept

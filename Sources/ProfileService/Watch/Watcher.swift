@@ -9,6 +9,7 @@ import Profiles
 /// watcher alone until the loop has taken it.
 final class Watcher: ServedCall {
     let token: CallToken
+    let peer: PeerAddress
     let project: ProjectID
     /// Inclusive; 0: what comes after the call.
     let fromLSN: UInt64
@@ -22,8 +23,12 @@ final class Watcher: ServedCall {
 
     private let state = Guarded(State())
 
-    init(token: CallToken, project: ProjectID, fromLSN: UInt64, filter: ChangeFilter) {
+    init(
+        token: CallToken, peer: PeerAddress, project: ProjectID, fromLSN: UInt64,
+        filter: ChangeFilter
+    ) {
         self.token = token
+        self.peer = peer
         self.project = project
         self.fromLSN = fromLSN
         self.filter = filter

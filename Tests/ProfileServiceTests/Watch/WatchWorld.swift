@@ -130,8 +130,8 @@ final class WatchWorld {
         filter.identifiers = identifiers
         self.numbers += 1
         return Watcher(
-            token: ServiceFixture.token(Int(self.numbers)), project: ProjectID(rawValue: 1),
-            fromLSN: lsn, filter: filter)
+            token: ServiceFixture.token(Int(self.numbers)), peer: PeerAddress("127.0.0.1:1"),
+            project: ProjectID(rawValue: 1), fromLSN: lsn, filter: filter)
     }
 
     func follower(_ watcher: Watcher, from lsn: UInt64) -> WatchFollower {
