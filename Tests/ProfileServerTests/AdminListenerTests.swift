@@ -357,6 +357,30 @@ import Testing
         #expect(client.received.count < 1_000)
     }
 
+    @Test func pageThatWaitsForTheLoopsHoldsNoProbeUp() throws {
+        let page = PendingContent()
+        let bench = try AdminBench(pages: FakePages(debugPage: page))
+        let (operatorClient, probe) = (bench.connect(), bench.connect())
+        operatorClient.send(Self.get("/debug/streams"))
+        bench.settle()
+        probe.send(Self.get("/livez"))
+        bench.settle()
+        #expect(operatorClient.text.isEmpty)
+        #expect(self.statusLines(probe) == ["HTTP/1.1 200 OK"])
+        page.complete(HTTPContent(status: .ok, type: "application/json", body: Array("{}".utf8)))
+        bench.admin.turn()
+        #expect(operatorClient.text.hasSuffix("\r\n\r\n{}"))
+    }
+
+    @Test func pageThatTooManyWaitForIsUnavailable() throws {
+        let bench = try AdminBench(pages: FakePages(debugPage: nil))
+        let client = bench.connect()
+        client.send(Self.get("/debug/connections"))
+        bench.settle()
+        #expect(self.statusLines(client) == ["HTTP/1.1 503 Service Unavailable"])
+        #expect(client.text.contains("\r\nRetry-After: 1\r\n"))
+    }
+
     @Test func stopClosesConnectionsAndListener() throws {
         let bench = try AdminBench()
         let client = bench.connect()

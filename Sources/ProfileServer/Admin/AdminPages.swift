@@ -21,8 +21,9 @@ package protocol AdminPages: AnyObject, Sendable {
     func startupz() -> AdminCheck
     /// At most `AdminResponse.pageBytesMax` bytes.
     func metrics(_ format: MetricsFormat) -> String
-    /// What the loops have open, as one JSON object.
-    func debug(_ page: DebugPage) -> String
+    /// What the loops have open, as one JSON object that another thread makes; `nil`: too many
+    /// pages wait for it.
+    func debug(_ page: DebugPage) -> PendingContent?
     /// One JSON object.
     func version() -> String
 }

@@ -17,14 +17,23 @@ package enum AdminResponse {
         var body: String
     }
 
-    /// Appends the response to `request`.
+    private enum Reply {
+        case content(Content)
+        case later(PendingContent)
+    }
+
+    /// Appends the response to `request`, or returns one that is made on another thread.
     ///
     /// - Parameter wallMicroseconds: For the `Date` header.
     package static func append(
         responseTo request: HTTPRequest, pages: any AdminPages, wallMicroseconds: Int64,
         to output: inout ByteBuffer
-    ) {
-        var content = Self.content(for: request, pages: pages)
+    ) -> PendingContent? {
+        var content: Content
+        switch Self.reply(to: request, pages: pages) {
+        case .content(let made): content = made
+        case .later(let pending): return pending
+        }
         if content.body.utf8.count > Self.pageBytesMax {
             content = Content(
                 status: .internalError,
@@ -33,6 +42,7 @@ package enum AdminResponse {
         Self.append(
             content, hasBody: request.method != .head, keepsAlive: request.keepsAlive,
             wallMicroseconds, to: &output)
+        return nil
     }
 
     /// Appends the response to an invalid request; the connection ends after it.
@@ -41,6 +51,21 @@ package enum AdminResponse {
     ) {
         let content = Content(status: status, body: "\(status.reason)\n")
         Self.append(content, hasBody: true, keepsAlive: false, wallMicroseconds, to: &output)
+    }
+
+    private static func reply(to request: HTTPRequest, pages: any AdminPages) -> Reply {
+        if request.method.isRead, DebugPage.paths.contains(request.path),
+            let page = DebugPage(path: request.path, query: request.query)
+        {
+            return pages.debug(page).map { .later($0) } ?? .content(Self.busy)
+        }
+        return .content(Self.content(for: request, pages: pages))
+    }
+
+    private static var busy: Content {
+        Content(
+            status: .unavailable, fields: "\r\nRetry-After: 1",
+            body: "too many pages are being made\n")
     }
 
     private static func content(for request: HTTPRequest, pages: any AdminPages) -> Content {
@@ -64,10 +89,7 @@ package enum AdminResponse {
             return Content(
                 status: .ok, type: format.contentType, body: pages.metrics(format))
         case _ where DebugPage.paths.contains(request.path):
-            guard let page = DebugPage(path: request.path, query: request.query) else {
-                return Content(status: .badRequest, body: DebugPage.usage)
-            }
-            return Content(status: .ok, type: "application/json", body: pages.debug(page) + "\n")
+            return Content(status: .badRequest, body: DebugPage.usage)
         default:
             return Content(status: .ok, type: "application/json", body: pages.version() + "\n")
         }

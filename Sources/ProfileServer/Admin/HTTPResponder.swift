@@ -35,6 +35,5 @@ final class AdminResponder: HTTPResponder {
     ) -> PendingContent? {
         AdminResponse.append(
             responseTo: request, pages: self.pages, wallMicroseconds: wallMicroseconds, to: &output)
-        return nil
     }
 }

@@ -2,10 +2,10 @@ import Bytes
 import GRPCTransport
 import IOCore
 
-/// The pages of what the loops have open. Used by one thread, which waits for the loops: each
-/// writes its list in its next tick, and goes on.
-final class LoopPages: Sendable {
-    /// Longest wait for all loops together, in nanoseconds: hundreds of ticks. Probes wait as long.
+/// Renders what the loops have open. Used by one thread, which waits for the loops: each writes its
+/// list in its next tick, and goes on.
+final class LoopPages {
+    /// Longest wait for all loops together, in nanoseconds: hundreds of ticks.
     private static let waitNanoseconds: UInt64 = 100_000_000
 
     private let inspectors: [LoopInspector]

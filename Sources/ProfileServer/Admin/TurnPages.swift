@@ -15,8 +15,8 @@ final class TurnPages: AdminPages {
     func startupz() -> AdminCheck { self.pages.startupz() }
     func version() -> String { self.pages.version() }
 
-    /// Not kept: pages differ, and a loop that does not respond is waited for once only.
-    func debug(_ page: DebugPage) -> String { self.pages.debug(page) }
+    /// Not kept: pages differ.
+    func debug(_ page: DebugPage) -> PendingContent? { self.pages.debug(page) }
 
     func metrics(_ format: MetricsFormat) -> String {
         self.rendered.withLock { rendered in

@@ -3,7 +3,7 @@ import IOCore
 import ProfileClient
 
 /// Responds to the requests of the profile page: its files at once, everything else from the
-/// service, on a thread of `ConsoleWorkers`.
+/// service, on a thread of `HTTPWorkers`.
 ///
 /// Source: docs/decisions/0511-who-may-see-the-page.md.
 final class ConsoleResponder: HTTPResponder {
@@ -15,15 +15,16 @@ final class ConsoleResponder: HTTPResponder {
     private let logins = ConsoleLoginLimit()
     private let clock: any Clock
     /// For calls that end by themselves.
-    private let queries: ConsoleWorkers
+    private let queries: HTTPWorkers<ConsoleClient>
     /// For calls that wait for the next change of a person.
-    private let watches: ConsoleWorkers
+    private let watches: HTTPWorkers<ConsoleClient>
     private let figures: any ConsoleFigures
 
     /// - Parameter isOpen: Whether no call needs a key.
     init(
         isOpen: Bool, version: String, random: any RandomSource, clock: any Clock,
-        queries: ConsoleWorkers, watches: ConsoleWorkers, figures: any ConsoleFigures
+        queries: HTTPWorkers<ConsoleClient>, watches: HTTPWorkers<ConsoleClient>,
+        figures: any ConsoleFigures
     ) {
         self.isOpen = isOpen
         self.version = version

@@ -17,8 +17,8 @@ final class ConsoleServer {
     /// The bound address with its real port.
     var address: String { self.listener.address }
     private let listener: AdminListener
-    private let queries: ConsoleWorkers
-    private let watches: ConsoleWorkers
+    private let queries: HTTPWorkers<ConsoleClient>
+    private let watches: HTTPWorkers<ConsoleClient>
     private let network: InProcessNetwork
     private var threads: [any RunningThread] = []
 
@@ -33,10 +33,10 @@ final class ConsoleServer {
         random: any RandomSource, isOpen: Bool, version: String, figures: any ConsoleFigures
     ) throws(IOError) {
         self.network = network
-        self.queries = ConsoleWorkers(
+        self.queries = HTTPWorkers(
             count: Self.queryThreads, waitingMax: Self.queriesWaitingMax,
             makeParker: { LinuxParker() })
-        self.watches = ConsoleWorkers(
+        self.watches = HTTPWorkers(
             count: Self.watchThreads, waitingMax: 0, makeParker: { LinuxParker() })
         self.listener = try AdminListener(
             network: LinuxNetwork(), endpoint: endpoint, clock: clock,
@@ -56,8 +56,8 @@ final class ConsoleServer {
         }
         let listener = self.listener
         self.threads =
-            self.queries.start(threads, name: "console", makeClient: makeClient)
-            + self.watches.start(threads, name: "console-watch", makeClient: makeClient)
+            self.queries.start(threads, name: "console", makeTool: makeClient)
+            + self.watches.start(threads, name: "console-watch", makeTool: makeClient)
             + [threads.start(name: "console-http") { listener.run() }]
     }
 

@@ -168,7 +168,8 @@ package final class Server {
             case .listening(let error): return self.cannotListen(error)
             }
         }
-        self.status.attach(node)
+        let debugPages = DebugPages(node.inspectors)
+        self.status.attach(node, debugPages)
         let admin: AdminListener
         do throws(IOError) {
             admin = try AdminListener(
@@ -183,7 +184,8 @@ package final class Server {
             node.close()
             return self.cannotListen(error)
         }
-        let adminThread = self.threads.start(name: "admin") { admin.run() }
+        let adminThreads =
+            [self.threads.start(name: "admin") { admin.run() }] + debugPages.start(self.threads)
         let loops = node.loops.map(self.startThread)
         do throws(RecoveryError) {
             try node.recover()
@@ -206,7 +208,8 @@ package final class Server {
         for worker in workers { worker.stopAndJoin() }
         node.close()
         admin.stop()
-        adminThread.join()
+        debugPages.stop()
+        for thread in adminThreads { thread.join() }
         self.log.info("stopped")
         return .success
     }

@@ -13,7 +13,7 @@ final class ServerStatus: AdminPages {
         var figures: Figures?
         var recovered: Node.Recovered?
         /// `nil`: there is no node yet.
-        var loops: LoopPages?
+        var debugPages: DebugPages?
     }
 
     /// What a node counts from its start.
@@ -67,15 +67,14 @@ final class ServerStatus: AdminPages {
         }
     }
 
-    /// Shows what a node counts.
-    func attach(_ node: Node) {
+    /// Shows what a node counts, and what its loops have open.
+    func attach(_ node: Node, _ debugPages: DebugPages) {
         let figures = Figures(
             transports: node.transportMetrics, accounting: node.accounting,
             access: node.accessMetrics, scrub: node.scrubMetrics)
-        let loops = LoopPages(node.inspectors, clock: LinuxClock(), parker: LinuxParker())
         self.state.withLock {
             $0.figures = figures
-            $0.loops = loops
+            $0.debugPages = debugPages
         }
     }
 
@@ -95,11 +94,8 @@ final class ServerStatus: AdminPages {
     func startupz() -> AdminCheck { self.phase.startupz }
     func version() -> String { self.buildVersion.json }
 
-    func debug(_ page: DebugPage) -> String {
-        let loops =
-            self.state.withLock { $0.loops }
-            ?? LoopPages([], clock: LinuxClock(), parker: LinuxParker())
-        return loops.render(page)
+    func debug(_ page: DebugPage) -> PendingContent? {
+        self.state.withLock { $0.debugPages }?.make(page)
     }
 
     func metrics(_ format: MetricsFormat) -> String {

@@ -157,12 +157,18 @@ final class FakeNetwork: Network, @unchecked Sendable {
 final class FakePages: AdminPages {
     let phase: ServingPhase
     let metricsText: String
+    /// What every debug page is; `nil`: too many wait.
+    let debugPage: PendingContent?
     /// How often the metrics were rendered.
     let renderings = Atomic<Int>(0)
 
-    init(phase: ServingPhase = .ready, metrics: String = "up 1\n") {
+    init(
+        phase: ServingPhase = .ready, metrics: String = "up 1\n",
+        debugPage: PendingContent? = PendingContent()
+    ) {
         self.phase = phase
         self.metricsText = metrics
+        self.debugPage = debugPage
     }
 
     func livez() -> AdminCheck { self.phase.livez }
@@ -172,7 +178,7 @@ final class FakePages: AdminPages {
         self.renderings.add(1, ordering: .relaxed)
         return self.metricsText
     }
-    func debug(_ page: DebugPage) -> String { "{\"limit\":\(page.limit)}" }
+    func debug(_ page: DebugPage) -> PendingContent? { self.debugPage }
     func version() -> String { "{}" }
 }
 

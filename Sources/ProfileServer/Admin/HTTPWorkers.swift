@@ -1,9 +1,9 @@
 import IOCore
 
-/// A number of threads that make the page's calls, which block; the listener's thread never does.
-final class ConsoleWorkers: Sendable {
-    /// One request; gets what its thread calls the service with.
-    typealias Job = @Sendable (ConsoleClient) -> Void
+/// A number of threads that make responses and may block; the listener's thread never does.
+final class HTTPWorkers<Tool>: Sendable {
+    /// Makes one response; gets what its thread has for that.
+    typealias Job = @Sendable (Tool) -> Void
 
     private struct State: Sendable {
         /// Jobs that wait for a thread, the oldest first.
@@ -28,14 +28,13 @@ final class ConsoleWorkers: Sendable {
     var isStopping: Bool { self.state.withLock { $0.isStopping } }
 
     /// Starts the threads.
+    ///
+    /// - Parameter makeTool: Called once on each of them.
     func start(
-        _ threads: any ThreadStarter, name: String,
-        makeClient: @escaping @Sendable () -> ConsoleClient
-    )
-        -> [any RunningThread]
-    {
+        _ threads: any ThreadStarter, name: String, makeTool: @escaping @Sendable () -> Tool
+    ) -> [any RunningThread] {
         self.parkers.indices.map { index in
-            threads.start(name: "\(name)-\(index)") { self.run(index, makeClient()) }
+            threads.start(name: "\(name)-\(index)") { self.run(index, makeTool()) }
         }
     }
 
@@ -67,10 +66,10 @@ final class ConsoleWorkers: Sendable {
         case end
     }
 
-    private func run(_ index: Int, _ client: ConsoleClient) {
+    private func run(_ index: Int, _ tool: Tool) {
         while true {
             switch self.next(index) {
-            case .job(let job): job(client)
+            case .job(let job): job(tool)
             case .wait: self.parkers[index].park(forNanoseconds: nil)
             case .end: return
             }
