@@ -62,6 +62,25 @@ import Testing
         #expect(Set(turns) == Set(0 ..< 10) && turns.count == 10)
     }
 
+    @Test func thoseThatFillTheirReadsTakeLessOfATickBesideAnotherPeer() throws {
+        let harness = try LoopHarness()
+        try harness.loop.start()
+        // A large read takes 0.7 ms.
+        harness.handler.onMessage = { _ in
+            harness.clock.advance(nanoseconds: Self.millisecond / 100)
+        }
+        for number in 0 ..< 10 { harness.connect().send(self.manyMessages(UInt8(number))) }
+        func turnsOfATick() -> Int {
+            let count = harness.handler.messages.count
+            harness.step()
+            return Set(harness.handler.messages[count...].map { $0[0] }).count
+        }
+        for _ in 0 ..< 3 { harness.step() }
+        #expect(turnsOfATick() == 6)
+        harness.connect(from: "127.0.0.9")
+        #expect(turnsOfATick() == 2)
+    }
+
     @Test func aCrowdOfNewConnectionsOfOnePeerComesAfterOthers() throws {
         let harness = try LoopHarness()
         try harness.loop.start()
@@ -74,7 +93,7 @@ import Testing
         harness.step()
         let served = harness.handler.messages.map { $0[0] }
         #expect(served.contains(200) && served.count < 10)
-        for _ in 0 ..< 20 { harness.step() }
+        for _ in 0 ..< 30 { harness.step() }
         #expect(harness.handler.messages.count == 51)
     }
 
