@@ -165,6 +165,9 @@ FLOODS = {
     "A13 half prefaces": lambda n: Flood(b"", b"", 0, connections=200),
     "A13 half header blocks": lambda n: Flood(frame(HEADERS, 0, 1, block()), b"", 0, connections=200),
     "A13 half bodies": lambda n: Flood(head(1) + frame(DATA, 0, 1, TRACK_REQUEST[:-1]), b"", 0, connections=200),
+    "A13 half bodies of 4 MiB": lambda n: Flood(
+        b"".join(half_of_4_mib(s) for s in streams(100)), b"", 0, connections=40
+    ),
     "A14 responses behind no window": lambda n: Flood(
         b"".join(head(s, path=GET) + frame(DATA, END_STREAM, s, GET_REQUEST) for s in streams(50)),
         b"",
@@ -177,6 +180,13 @@ FLOODS = {
     ),
     "A15 another host": lambda n: per_stream(lambda s: head(s, ("host", "other"), end=True), n, 1),
 }
+
+
+def half_of_4_mib(stream):
+    """As much of the largest message as the first window of its stream takes."""
+    body = (b"\0" + struct.pack(">I", 4 << 20)).ljust(65_000, b"x")
+    parts = [body[at : at + 16_000] for at in range(0, len(body), 16_000)]
+    return head(stream) + b"".join(frame(DATA, 0, stream, part) for part in parts)
 
 
 def header_bomb(stream):
