@@ -102,7 +102,9 @@ struct FrameHeader: Equatable, Sendable {
         let crc = reader.read(UInt32.self)
         let body = UnsafeRawBufferPointer(rebasing: bytes[..<(Self.bytes - 4)])
         guard crc == crc32c(body, continuing: seed), header.payloadBytes <= Self.payloadBytesMax,
-            LogNumber.allowed.contains(header.number), LogNumber.allowed.contains(header.firstLSN)
+            LogNumber.allowed.contains(header.number), LogNumber.allowed.contains(header.firstLSN),
+            // It has no records: whoever replays the log would miss what it counts.
+            kind == .records || header.operationCount == 0
         else { return nil }
         return (header, crc)
     }

@@ -37,7 +37,7 @@ import Testing
         let fields: [WritableKeyPath<FrameHeader, UInt64>] = [\.number, \.firstLSN]
         for field in fields {
             var header = FrameHeader(
-                kind: .seal, segment: 1, number: 1, payloadBytes: 0, operationCount: .max,
+                kind: .records, segment: 1, number: 1, payloadBytes: 0, operationCount: .max,
                 firstLSN: 1, receivedAt: 0, rulesVersion: 1, previousHeaderCRC: 0,
                 previousResultsDigest: 0, payloadCRC: 0)
             header[keyPath: field] = number
@@ -46,6 +46,19 @@ import Testing
             }
             #expect(found?.header == (number == 7 ? header : nil))
         }
+    }
+
+    /// It has no records: a log would go on behind lsns that nobody has seen.
+    @Test(arguments: [0, 1] as [UInt32])
+    func sealsCountNoOperations(count: UInt32) {
+        let header = FrameHeader(
+            kind: .seal, segment: 1, number: 1, payloadBytes: 0, operationCount: count,
+            firstLSN: 1, receivedAt: 0, rulesVersion: 1, previousHeaderCRC: 0,
+            previousResultsDigest: 0, payloadCRC: 0)
+        let found = Self.bytes { _ = header.write(into: &$0, seed: 3) }.withUnsafeBytes {
+            FrameHeader.read($0, seed: 3)
+        }
+        #expect(found?.header == (count == 0 ? header : nil))
     }
 
     @Test(arguments: impossible + [7])

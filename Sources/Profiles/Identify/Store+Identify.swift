@@ -137,11 +137,13 @@ extension Store {
 
     /// The effective time of an Identify or a subscription change, in microseconds: never ahead of
     /// `receivedAt`, never before 1971, where clocks that are thousands of years apart would bring
-    /// it.
+    /// it. A record that was damaged behind its checksum may have any times.
     static func effectiveTime(occurredAt: Int64?, sentAt: Int64?, receivedAt: Int64) -> Int64 {
         guard let occurredAt else { return receivedAt }
         guard let sentAt, sentAt >= occurredAt else { return min(occurredAt, receivedAt) }
-        return max(receivedAt - (sentAt - occurredAt), Self.earliestTime)
+        let (age, isTooOld) = sentAt.subtractingReportingOverflow(occurredAt)
+        let (time, isTooEarly) = receivedAt.subtractingReportingOverflow(age)
+        return isTooOld || isTooEarly ? Self.earliestTime : max(time, Self.earliestTime)
     }
 
     // MARK: The table
