@@ -47,6 +47,8 @@ extension RecoveryError: CustomStringConvertible {
         case .snapshot(let error):
             "the snapshot is not understood although its checksums are right: \(error)"
         case .malformedRecord(let lsn): "the record at lsn \(lsn) is not whole"
+        case .impossibleTime(let lsn):
+            "the frame at lsn \(lsn) has a time that is not between the years 1970 and 9999"
         }
     }
 }

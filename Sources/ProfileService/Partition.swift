@@ -19,6 +19,8 @@ package enum RecoveryError: Error {
     case snapshot(SnapshotError)
     /// A record is not whole although its frame's checksum is right.
     case malformedRecord(lsn: UInt64)
+    /// A frame was made before 1970 or after 9999, or says so although its checksum is right.
+    case impossibleTime(lsn: UInt64)
 }
 
 /// One log and one store: a project lives in exactly one partition, so each of its calls is one

@@ -7,7 +7,8 @@ extension Store {
     ///
     /// - Parameter results: Replaced by the results, one behind the other.
     /// - Returns: What a later frame says of this one.
-    /// - Throws: `.record`, `.malformedRecord`. The records before are applied then.
+    /// - Throws: `.impossibleTime`; `.record` and `.malformedRecord`, and the records before are
+    ///   applied then.
     func applyFrame(
         _ frame: ReplayedFrame, results: inout ByteBuffer
     ) throws(RecoveryError) -> ResultsMark {
@@ -16,6 +17,7 @@ extension Store {
         let (clock, records) = FrameClock.split(frame.payload)
         var times = FrameTimes(
             receivedAt: frame.receivedAt, clock: clock, rulesVersion: frame.rulesVersion)
+        guard times.arePossible else { throw .impossibleTime(lsn: frame.firstLSN) }
         var lsn = frame.firstLSN
         var offset = 0
         var count = 0

@@ -103,8 +103,6 @@ struct FrameHeader: Equatable, Sendable {
         let body = UnsafeRawBufferPointer(rebasing: bytes[..<(Self.bytes - 4)])
         guard crc == crc32c(body, continuing: seed), header.payloadBytes <= Self.payloadBytesMax,
             LogNumber.allowed.contains(header.number), LogNumber.allowed.contains(header.firstLSN),
-            // Windows and retention are counted from it.
-            FeedOptions.times.contains(header.receivedAt),
             // It has no records: whoever replays the log would miss what it counts.
             kind == .records || header.operationCount == 0
         else { return nil }

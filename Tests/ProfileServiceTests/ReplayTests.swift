@@ -1,3 +1,4 @@
+import Bytes
 import IOSimulation
 import Profiles
 import Storage
@@ -69,5 +70,32 @@ import Testing
         _ = fixture.commit([fixture.batch([("ann", ["2"], "")])])
         fixture.disk.killProcess()
         #expect(throws: RecoveryError.self) { try ServiceFixture(fixture.disk) }
+    }
+
+    /// Windows and ages are counted from the times of a frame. Checksums are no secret.
+    @Test(
+        arguments: [
+            (.min, nil), (-1, nil), (.max, nil), (1_767_225_600_000_000, -1),
+            (1_767_225_600_000_000, .min),
+        ] as [(Int64, Int64?)])
+    func aFrameOfAnImpossibleTimeIsRejected(receivedAt: Int64, clock: Int64?) throws {
+        let fixture = try ServiceFixture()
+        var payload = ByteBuffer()
+        if let clock { FrameClock.write(clock, into: &payload) }
+        let start = beginRecord(.tick, in: &payload)
+        endRecord(at: start, operations: 1, in: &payload)
+        let (lsn, digest) = (fixture.store.appliedLSN, fixture.store.digest())
+        let frame = LogFrame(
+            firstLSN: lsn + 1, operationCount: 1, receivedAt: receivedAt,
+            rulesVersion: Store.rulesVersion, results: ResultsMark(lsn: 0, digest: 0),
+            payload: payload.bytes)
+        var results = ByteBuffer()
+        do throws(RecoveryError) {
+            _ = try fixture.store.applyFrame(ReplayedFrame(frame, number: 1), results: &results)
+            Issue.record("a frame without a possible time was applied")
+        } catch {
+            guard case .impossibleTime(lsn: lsn + 1) = error else { throw error }
+        }
+        #expect(fixture.store.appliedLSN == lsn && fixture.store.digest() == digest)
     }
 }

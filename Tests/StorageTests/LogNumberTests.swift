@@ -48,20 +48,6 @@ import Testing
         }
     }
 
-    @Test(arguments: [.min, -1, .max] as [Int64])
-    func framesHavePossibleTimes(receivedAt: Int64) {
-        func isRead(_ receivedAt: Int64) -> Bool {
-            let header = FrameHeader(
-                kind: .records, segment: 1, number: 1, payloadBytes: 0, operationCount: 1,
-                firstLSN: 1, receivedAt: receivedAt, rulesVersion: 1, previousHeaderCRC: 0,
-                previousResultsDigest: 0, payloadCRC: 0)
-            return Self.bytes { _ = header.write(into: &$0, seed: 3) }.withUnsafeBytes {
-                FrameHeader.read($0, seed: 3) != nil
-            }
-        }
-        #expect(isRead(0) && !isRead(receivedAt))
-    }
-
     /// It has no records: a log would go on behind lsns that nobody has seen.
     @Test(arguments: [0, 1] as [UInt32])
     func sealsCountNoOperations(count: UInt32) {

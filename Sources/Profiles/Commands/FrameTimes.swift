@@ -50,6 +50,13 @@ package struct FrameTimes: Equatable, Sendable {
         self.receivedAt + Int64(max(calls, 1) - 1) * self.spacing
     }
 
+    /// Whether both are from 1970 to 9999, as all that a machine gives are: every window and age
+    /// can be counted from them.
+    package var arePossible: Bool {
+        let possible = SnapshotFormat.times
+        return possible.contains(self.receivedAt) && possible.contains(self.clock)
+    }
+
     /// Whether the frame must record the clock, because it cannot be told from `receivedAt`.
     package var recordsClock: Bool { self.clock != self.receivedAt }
 }

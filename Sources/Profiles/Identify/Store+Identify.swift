@@ -142,8 +142,7 @@ extension Store {
         guard let occurredAt else { return receivedAt }
         guard let sentAt, sentAt >= occurredAt else { return min(occurredAt, receivedAt) }
         let (age, isTooOld) = sentAt.subtractingReportingOverflow(occurredAt)
-        let (time, isTooEarly) = receivedAt.subtractingReportingOverflow(age)
-        return isTooOld || isTooEarly ? Self.earliestTime : max(time, Self.earliestTime)
+        return isTooOld ? Self.earliestTime : max(receivedAt - age, Self.earliestTime)
     }
 
     // MARK: The table
