@@ -13,10 +13,7 @@ import Testing
 
         func forTurn() -> any HTTPResponder { self }
 
-        func respond(
-            to request: HTTPRequest, now: UInt64, wallMicroseconds: Int64,
-            output: inout ByteBuffer
-        ) -> PendingContent? { self.pending }
+        func respond(to request: HTTPRequest, now: UInt64) -> HTTPReply { .later(self.pending) }
     }
 
     private let responder = Later()

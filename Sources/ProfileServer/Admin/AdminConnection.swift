@@ -186,23 +186,30 @@ final class AdminConnection {
     private func respond(to request: HTTPRequest, _ context: Context) {
         self.closesAfterResponse = !request.keepsAlive
         self.lingers = !request.hasVersion
-        let pending = context.responder.respond(
-            to: request, now: context.now, wallMicroseconds: context.wallMicroseconds,
-            output: &self.output)
-        if let pending {
-            self.pending = (pending, request.method != .head, request.keepsAlive)
+        let hasBody = request.method != .head
+        switch context.responder.respond(to: request, now: context.now) {
+        case .content(let content):
+            self.send(content, hasBody: hasBody, keepsAlive: request.keepsAlive, context)
+        case .later(let pending):
+            self.pending = (pending, hasBody, request.keepsAlive)
             pending.notify(context.wake)
-            return self.enter(.waiting, context, Self.waitNanoseconds)
+            self.enter(.waiting, context, Self.waitNanoseconds)
         }
+    }
+
+    private func send(
+        _ content: HTTPContent, hasBody: Bool, keepsAlive: Bool, _ context: Context
+    ) {
+        content.append(
+            hasBody: hasBody, keepsAlive: keepsAlive,
+            wallMicroseconds: context.wallMicroseconds, to: &self.output)
         self.enter(.responding, context, Self.responseNanoseconds)
     }
 
     private func reject(_ status: HTTPStatus, _ context: Context) {
-        AdminResponse.append(
-            rejection: status, wallMicroseconds: context.wallMicroseconds, to: &self.output)
         self.closesAfterResponse = true
         self.lingers = true
-        self.enter(.responding, context, Self.responseNanoseconds)
+        self.send(.text(status, "\(status.reason)\n"), hasBody: true, keepsAlive: false, context)
     }
 
     /// Sends the pending output; `.bytes` once all of it was sent.
@@ -251,10 +258,8 @@ final class AdminConnection {
     private func takePending(_ context: Context) -> Bool {
         guard let pending = self.pending, let content = pending.content.take() else { return false }
         self.pending = nil
-        content.append(
-            hasBody: pending.hasBody, keepsAlive: pending.keepsAlive,
-            wallMicroseconds: context.wallMicroseconds, to: &self.output)
-        self.enter(.responding, context, Self.responseNanoseconds)
+        self.send(
+            content, hasBody: pending.hasBody, keepsAlive: pending.keepsAlive, context)
         return true
     }
 

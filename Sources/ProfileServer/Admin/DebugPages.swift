@@ -1,26 +1,26 @@
 import GRPCTransport
 import IOCore
-import IOLinux
 
 /// Makes the pages of what the loops have open. They wait for the loops, so they are made on a
 /// thread of their own, and probes do not wait with them.
 final class DebugPages: Sendable {
     /// Most pages that wait for the thread: each connection of the listener asks for one at a time.
-    private static let waitingMax = AdminListener.connectionsMax
+    static let waitingMax = AdminListener.connectionsMax
 
-    private let inspectors: [LoopInspector]
-    private let workers = HTTPWorkers<LoopPages>(
-        count: 1, waitingMax: waitingMax, makeParker: { LinuxParker() })
+    private let workers: HTTPWorkers<LoopPages>
+    private let makePages: @Sendable () -> LoopPages
 
-    init(_ inspectors: [LoopInspector]) {
-        self.inspectors = inspectors
+    init(
+        _ inspectors: [LoopInspector], clock: any Clock,
+        makeParker: @escaping @Sendable () -> any Parker
+    ) {
+        self.workers = HTTPWorkers(
+            count: 1, waitingMax: Self.waitingMax, makeParker: makeParker)
+        self.makePages = { LoopPages(inspectors, clock: clock, parker: makeParker()) }
     }
 
     func start(_ threads: any ThreadStarter) -> [any RunningThread] {
-        let inspectors = self.inspectors
-        return self.workers.start(threads, name: "debug-pages") {
-            LoopPages(inspectors, clock: LinuxClock(), parker: LinuxParker())
-        }
+        self.workers.start(threads, name: "debug-pages", makeTool: self.makePages)
     }
 
     /// Makes the thread end when it has no page to make.

@@ -13,6 +13,14 @@ package struct HTTPContent: Equatable, Sendable {
         (self.status, self.type, self.fields, self.body) = (status, type, fields, body)
     }
 
+    static let plainText = "text/plain; charset=utf-8"
+
+    static func text(
+        _ status: HTTPStatus, _ text: String, type: String = Self.plainText, fields: String = ""
+    ) -> HTTPContent {
+        HTTPContent(status: status, type: type, fields: fields, body: Array(text.utf8))
+    }
+
     /// Appends the whole response.
     func append(
         hasBody: Bool, keepsAlive: Bool, wallMicroseconds: Int64, to output: inout ByteBuffer

@@ -1,4 +1,16 @@
-import Bytes
+/// What a responder says to a request.
+package enum HTTPReply {
+    case content(HTTPContent)
+    /// Made on another thread.
+    case later(PendingContent)
+
+    static func text(
+        _ status: HTTPStatus, _ text: String, type: String = HTTPContent.plainText,
+        fields: String = ""
+    ) -> HTTPReply {
+        .content(.text(status, text, type: type, fields: fields))
+    }
+}
 
 /// Who responds to the requests of a listener. Called on the listener's thread, which it must not
 /// block.
@@ -8,14 +20,8 @@ package protocol HTTPResponder: AnyObject, Sendable {
     /// The responder of one turn of the listener, which may render a page once for all its
     /// requests.
     func forTurn() -> any HTTPResponder
-    /// Appends the response, or returns one that is made on another thread.
-    ///
-    /// - Parameters:
-    ///   - now: Monotonic, in nanoseconds.
-    ///   - wallMicroseconds: For the `Date` header.
-    func respond(
-        to request: HTTPRequest, now: UInt64, wallMicroseconds: Int64, output: inout ByteBuffer
-    ) -> PendingContent?
+    /// - Parameter now: Monotonic, in nanoseconds.
+    func respond(to request: HTTPRequest, now: UInt64) -> HTTPReply
 }
 
 /// Responds with the pages of the admin listener.
@@ -30,10 +36,7 @@ final class AdminResponder: HTTPResponder {
 
     func forTurn() -> any HTTPResponder { AdminResponder(TurnPages(self.pages)) }
 
-    func respond(
-        to request: HTTPRequest, now: UInt64, wallMicroseconds: Int64, output: inout ByteBuffer
-    ) -> PendingContent? {
-        AdminResponse.append(
-            responseTo: request, pages: self.pages, wallMicroseconds: wallMicroseconds, to: &output)
+    func respond(to request: HTTPRequest, now: UInt64) -> HTTPReply {
+        AdminResponse.reply(to: request, pages: self.pages)
     }
 }

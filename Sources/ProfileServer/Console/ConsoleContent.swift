@@ -29,9 +29,7 @@ enum ConsoleContent {
     }
 
     static func text(_ status: HTTPStatus, _ text: String) -> HTTPContent {
-        HTTPContent(
-            status: status, type: "text/plain; charset=utf-8", fields: Self.securityFields,
-            body: Array((text + "\n").utf8))
+        .text(status, text + "\n", fields: Self.securityFields)
     }
 
     /// - Parameter fields: More header fields, each with a line break before it.

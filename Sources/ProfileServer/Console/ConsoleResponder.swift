@@ -1,4 +1,3 @@
-import Bytes
 import IOCore
 import ProfileClient
 
@@ -39,27 +38,9 @@ final class ConsoleResponder: HTTPResponder {
 
     func forTurn() -> any HTTPResponder { self }
 
-    func respond(
-        to request: HTTPRequest, now: UInt64, wallMicroseconds: Int64, output: inout ByteBuffer
-    ) -> PendingContent? {
-        switch self.route(request, now) {
-        case .later(let pending): return pending
-        case .content(let content):
-            content.append(
-                hasBody: request.method != .head, keepsAlive: request.keepsAlive,
-                wallMicroseconds: wallMicroseconds, to: &output)
-            return nil
-        }
-    }
-
-    private enum Reply {
-        case content(HTTPContent)
-        case later(PendingContent)
-    }
-
     // MARK: Routes
 
-    private func route(_ request: HTTPRequest, _ now: UInt64) -> Reply {
+    func respond(to request: HTTPRequest, now: UInt64) -> HTTPReply {
         guard let details = request.details else {
             return .content(ConsoleContent.text(.badRequest, "HTTP/1.1 is required"))
         }
@@ -103,7 +84,7 @@ final class ConsoleResponder: HTTPResponder {
 
     private func query(
         _ name: String, _ details: HTTPDetails, _ parameters: [String: String], _ now: UInt64
-    ) -> Reply {
+    ) -> HTTPReply {
         guard let query = ConsoleQuery(rawValue: name) else {
             return .content(
                 ConsoleContent.failure(.notFound, code: "NOT_FOUND", "there is no such query"))
@@ -155,7 +136,7 @@ final class ConsoleResponder: HTTPResponder {
 
     /// Opens a session if the key may read the project.
     private func signIn(_ details: HTTPDetails, _ parameters: [String: String], _ now: UInt64)
-        -> Reply
+        -> HTTPReply
     {
         guard !self.isOpen else {
             return .content(

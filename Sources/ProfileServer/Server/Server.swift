@@ -168,7 +168,8 @@ package final class Server {
             case .listening(let error): return self.cannotListen(error)
             }
         }
-        let debugPages = DebugPages(node.inspectors)
+        let debugPages = DebugPages(
+            node.inspectors, clock: self.clock, makeParker: { LinuxParker() })
         self.status.attach(node, debugPages)
         let admin: AdminListener
         do throws(IOError) {
