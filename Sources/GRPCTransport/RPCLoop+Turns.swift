@@ -4,9 +4,8 @@ import IOCore
 
 extension RPCLoop {
     /// What connections with much to say may take of one tick together, in nanoseconds. A call
-    /// takes about three ticks, so it waits 3 ms for those of other peers. Where all are of one
-    /// peer, fewer and longer ticks cost less.
-    private var heavyNanoseconds: UInt64 { self.peers.count > 1 ? 1_000_000 : 4_000_000 }
+    /// takes about three ticks, so it waits 3 ms for them.
+    private static let heavyNanoseconds: UInt64 = 1_000_000
 
     /// Gives every ready connection its turn, as far as the time of a tick allows.
     ///
@@ -29,7 +28,7 @@ extension RPCLoop {
             now = end
         }
         let first = self.turns.firstHeavy(of: ready.count)
-        let end = now + self.heavyNanoseconds
+        let end = now + Self.heavyNanoseconds
         for distance in 0 ..< ready.count {
             let readiness = ready[(first + distance) % ready.count]
             let slot = Self.slot(of: readiness)
@@ -47,7 +46,7 @@ extension RPCLoop {
     /// - Parameter tags: The beginning of `bufferedInput`: what was there before this tick.
     func serve(buffered tags: [UInt64]) {
         self.bufferedInput.removeFirst(tags.count)
-        let end = self.readClock() + self.heavyNanoseconds
+        let end = self.readClock() + Self.heavyNanoseconds
         for (index, tag) in tags.enumerated() {
             let readiness = IOReadiness(tag: tag, interest: .read)
             // A read of this tick has listed it again if there is still more.
